@@ -1,0 +1,1 @@
+//! Running a network over a whole volume, and cleaning and measuring its labels.

@@ -1,0 +1,1 @@
+//! 3-D operations that burn lacks or does slowly.

@@ -1,0 +1,15 @@
+//! 3-D brain-MRI networks and everything around them, on [burn](https://burn.dev).
+//!
+//! Data flows one way: bytes -> [`volume`] -> [`preprocess`] -> tensor -> [`model`] -> labels ->
+//! [`volume`]. The crate knows no file system, network, thread pool or default backend: callers
+//! hand it readers, writers and a burn `Device`. Two features, `flex` and `cube`, say which
+//! implementations of the 3-D kernels are compiled.
+
+pub mod infer;
+pub mod kernel;
+pub mod label;
+pub mod model;
+pub mod nn;
+pub mod preprocess;
+pub mod volume;
+pub mod weights;

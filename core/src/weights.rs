@@ -1,0 +1,1 @@
+//! Reading network weights from every format they are published in.
