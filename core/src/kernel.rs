@@ -1,1 +1,153 @@
-//! 3-D operations that burn lacks or does slowly.
+//! 3-D operations that burn lacks or does slowly, as plain functions over burn tensors.
+//!
+//! Tensors are `[batch, channels, depth, height, width]`, weights have PyTorch's layouts. Every
+//! function is differentiable. Each has one implementation composed of burn's own operations,
+//! which runs on any device and defines the result; devices with a special kernel use that.
+//!
+//! The functions panic on shapes that do not fit together, as burn's own operations do: shapes
+//! that come from a file are checked where the network is built.
+
+use burn::Tensor;
+
+use crate::nn::Activation;
+
+mod options;
+mod portable;
+
+pub use self::options::Conv3dOptions;
+
+/// Convolution, groups 1 (`torch.nn.functional.conv3d`).
+///
+/// # Shapes
+/// - `x`: `[batch, in, depth, height, width]`
+/// - `weight`: `[out, in, kd, kh, kw]`
+/// - `bias`: `[out]`
+/// - output: `[batch, out, ..]`, see [`Conv3dOptions::output_size`]
+///
+/// # Panics
+/// If the channels of `x` and `weight` differ, `bias` is not `[out]`, a stride or dilation is
+/// zero, or the dilated kernel exceeds the padded input.
+#[must_use]
+pub fn conv3d(
+    x: Tensor<5>,
+    weight: Tensor<5>,
+    bias: Option<Tensor<1>>,
+    options: &Conv3dOptions,
+) -> Tensor<5> {
+    options::check_conv3d(&x, &weight, bias.as_ref(), options);
+    portable::conv3d(x, weight, bias, options)
+}
+
+/// [`conv3d`] followed by an activation, in one pass over the output where the device has such a
+/// kernel and no gradient is asked for.
+///
+/// # Panics
+/// As [`conv3d`].
+#[must_use]
+pub fn conv3d_activated(
+    x: Tensor<5>,
+    weight: Tensor<5>,
+    bias: Option<Tensor<1>>,
+    options: &Conv3dOptions,
+    activation: Activation,
+) -> Tensor<5> {
+    activate(conv3d(x, weight, bias, options), activation)
+}
+
+/// Convolution of each channel with its own kernel (`conv3d` with `groups = channels`).
+///
+/// # Shapes
+/// - `x`: `[batch, channels, depth, height, width]`
+/// - `weight`: `[channels, 1, k, k, k]`
+/// - `bias`: `[channels]`
+/// - output: each side `(size + 2 padding - k) / stride + 1`
+///
+/// # Panics
+/// If the shapes do not fit together, `stride` is zero or the kernel exceeds the padded input.
+#[must_use]
+pub fn depthwise_conv3d(
+    x: Tensor<5>,
+    weight: Tensor<5>,
+    bias: Option<Tensor<1>>,
+    stride: usize,
+    padding: usize,
+) -> Tensor<5> {
+    options::check_depthwise(&x, &weight, bias.as_ref(), stride, padding);
+    portable::depthwise_conv3d(x, weight, bias, stride, padding)
+}
+
+/// Transposed convolution of each channel with its own kernel, kernel 3, stride 2, padding 1
+/// (`torch.nn.ConvTranspose3d(c, c, 3, stride=2, padding=1, groups=c)`).
+///
+/// # Shapes
+/// - `x`: `[batch, channels, depth, height, width]`
+/// - `weight`: `[channels, 1, 3, 3, 3]`
+/// - `bias`: `[channels]`
+/// - output: each side `2 size - 1`
+///
+/// # Panics
+/// If the shapes do not fit together.
+#[must_use]
+pub fn depthwise_conv_transpose3d(
+    x: Tensor<5>,
+    weight: Tensor<5>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<5> {
+    options::check_depthwise_transpose(&x, &weight, bias.as_ref());
+    portable::depthwise_conv_transpose3d(x, weight, bias)
+}
+
+/// Transposed convolution of stride 2 without padding, groups 1
+/// (`torch.nn.ConvTranspose3d(.., stride=2)`), kernel 2 or kernel 1.
+///
+/// # Shapes
+/// - `x`: `[batch, in, depth, height, width]`
+/// - `weight`: `[in, out, k, k, k]` with k 2 or 1
+/// - `bias`: `[out]`
+/// - output: each side `2 size` for kernel 2, `2 size - 1` for kernel 1
+///
+/// # Panics
+/// If the shapes do not fit together or the kernel is neither 2 nor 1.
+#[must_use]
+pub fn conv_transpose3d(x: Tensor<5>, weight: Tensor<5>, bias: Option<Tensor<1>>) -> Tensor<5> {
+    let kernel = options::check_transpose(&x, &weight, bias.as_ref());
+    portable::conv_transpose3d(x, weight, bias, kernel)
+}
+
+/// Normalisation of each channel of each sample to mean 0 and variance 1, then scale, shift and
+/// activation (`torch.nn.InstanceNorm3d`, or `GroupNorm` with as many groups as channels).
+///
+/// The variance is the biased one. `weight` and `bias` are `[channels]`.
+///
+/// # Panics
+/// If `weight` or `bias` is not `[channels]`.
+#[must_use]
+pub fn instance_norm(
+    x: Tensor<5>,
+    weight: Option<Tensor<1>>,
+    bias: Option<Tensor<1>>,
+    eps: f64,
+    activation: Option<Activation>,
+) -> Tensor<5> {
+    options::check_norm(&x, weight.as_ref(), bias.as_ref());
+    portable::instance_norm(x, weight, bias, eps, activation)
+}
+
+/// Applies an activation to every element.
+#[must_use]
+pub fn activate<const D: usize>(x: Tensor<D>, activation: Activation) -> Tensor<D> {
+    portable::activate(x, activation)
+}
+
+/// Maximum over blocks of 2 x 2 x 2 voxels (`torch.nn.MaxPool3d(2)`).
+///
+/// An odd last plane, row or column is dropped. The gradient goes to the first maximum of a
+/// block, in memory order.
+///
+/// # Panics
+/// If a side of `x` is less than 2.
+#[must_use]
+pub fn max_pool2(x: Tensor<5>) -> Tensor<5> {
+    options::check_pool(&x);
+    portable::max_pool2(x)
+}

@@ -1,0 +1,156 @@
+//! Options of the convolutions, and the checks that the public functions share.
+
+use burn::Tensor;
+
+/// Stride, padding and dilation of a convolution, per axis (depth, height, width).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Conv3dOptions {
+    /// Step between two outputs, in input voxels.
+    pub stride: [usize; 3],
+    /// Zeros before and after each axis; the two may differ.
+    pub padding: [[usize; 2]; 3],
+    /// Step between two taps of the kernel, in input voxels.
+    pub dilation: [usize; 3],
+}
+
+impl Conv3dOptions {
+    /// Stride 1, dilation 1 and the zeros that keep the size for an odd cubic `kernel`.
+    #[must_use]
+    pub fn same(kernel: usize) -> Self {
+        Self::new(1, kernel / 2, 1)
+    }
+
+    /// The same stride, symmetric padding and dilation on every axis.
+    #[must_use]
+    pub fn new(stride: usize, padding: usize, dilation: usize) -> Self {
+        Self {
+            stride: [stride; 3],
+            padding: [[padding; 2]; 3],
+            dilation: [dilation; 3],
+        }
+    }
+
+    /// Extent of the output for an input and kernel of these extents, or `None` when the dilated
+    /// kernel does not fit into the padded input, or a number is zero or overflows.
+    #[must_use]
+    pub fn output_size(&self, input: [usize; 3], kernel: [usize; 3]) -> Option<[usize; 3]> {
+        let mut out = [0; 3];
+        for axis in 0..3 {
+            let [low, high] = self.padding[axis];
+            let padded = input[axis].checked_add(low)?.checked_add(high)?;
+            let reach = kernel[axis]
+                .checked_sub(1)?
+                .checked_mul(self.dilation[axis])?;
+            if self.dilation[axis] == 0 || input[axis] == 0 {
+                return None;
+            }
+            let last = padded.checked_sub(reach.checked_add(1)?)?;
+            out[axis] = last.checked_div(self.stride[axis])? + 1;
+        }
+        Some(out)
+    }
+}
+
+fn check_bias(bias: Option<&Tensor<1>>, channels: usize) {
+    if let Some(bias) = bias {
+        assert_eq!(
+            bias.dims(),
+            [channels],
+            "bias: expected one value per output channel"
+        );
+    }
+}
+
+pub(super) fn check_conv3d(
+    x: &Tensor<5>,
+    weight: &Tensor<5>,
+    bias: Option<&Tensor<1>>,
+    options: &Conv3dOptions,
+) {
+    let [_, channels, d, h, w] = x.dims();
+    let [out, inputs, kd, kh, kw] = weight.dims();
+    assert_eq!(
+        inputs, channels,
+        "weight: its input channels are not those of the input"
+    );
+    check_bias(bias, out);
+    assert!(
+        options.output_size([d, h, w], [kd, kh, kw]).is_some(),
+        "options: {options:?} do not fit an input of {d}x{h}x{w} and a kernel of {kd}x{kh}x{kw}"
+    );
+}
+
+pub(super) fn check_depthwise(
+    x: &Tensor<5>,
+    weight: &Tensor<5>,
+    bias: Option<&Tensor<1>>,
+    stride: usize,
+    padding: usize,
+) {
+    let [_, channels, d, h, w] = x.dims();
+    let [out, one, kd, kh, kw] = weight.dims();
+    assert!(
+        out == channels && one == 1,
+        "weight: expected [{channels}, 1, ..], got [{out}, {one}, ..]"
+    );
+    check_bias(bias, channels);
+    let options = Conv3dOptions::new(stride, padding, 1);
+    assert!(
+        options.output_size([d, h, w], [kd, kh, kw]).is_some(),
+        "options: {options:?} do not fit an input of {d}x{h}x{w} and a kernel of {kd}x{kh}x{kw}"
+    );
+}
+
+pub(super) fn check_depthwise_transpose(
+    x: &Tensor<5>,
+    weight: &Tensor<5>,
+    bias: Option<&Tensor<1>>,
+) {
+    let channels = x.dims()[1];
+    assert_eq!(
+        weight.dims(),
+        [channels, 1, 3, 3, 3],
+        "weight: expected [channels, 1, 3, 3, 3]"
+    );
+    check_bias(bias, channels);
+}
+
+/// Returns the side of the kernel.
+pub(super) fn check_transpose(
+    x: &Tensor<5>,
+    weight: &Tensor<5>,
+    bias: Option<&Tensor<1>>,
+) -> usize {
+    let [inputs, out, kd, kh, kw] = weight.dims();
+    assert_eq!(
+        inputs,
+        x.dims()[1],
+        "weight: its input channels are not those of the input"
+    );
+    assert!(
+        kd == kh && kh == kw && (kd == 1 || kd == 2),
+        "weight: expected a kernel of 1 or 2 voxels a side, got {kd}x{kh}x{kw}"
+    );
+    check_bias(bias, out);
+    kd
+}
+
+pub(super) fn check_norm(x: &Tensor<5>, weight: Option<&Tensor<1>>, bias: Option<&Tensor<1>>) {
+    let channels = x.dims()[1];
+    if let Some(weight) = weight {
+        assert_eq!(
+            weight.dims(),
+            [channels],
+            "weight: expected one value per channel"
+        );
+    }
+    check_bias(bias, channels);
+}
+
+pub(super) fn check_pool(x: &Tensor<5>) {
+    let [_, _, d, h, w] = x.dims();
+    assert!(
+        d.min(h).min(w) >= 2,
+        "input: a side of {d}x{h}x{w} is less than 2 voxels"
+    );
+}
