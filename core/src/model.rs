@@ -1,11 +1,18 @@
 //! The networks: an encoder and a head each, described by a serialisable [`Spec`].
 
+mod decoder;
+mod error;
 mod mednext;
 mod meshnet;
 mod spec;
 mod unet;
 
-pub use self::mednext::{MedNeXtConfig, MedNeXtDecoder};
-pub use self::meshnet::{MeshNetConfig, MeshNetLayer};
-pub use self::spec::Spec;
-pub use self::unet::{UNetConfig, UNetHead};
+pub use self::decoder::{UNetDecoder, UNetDecoderConfig};
+pub use self::error::SpecError;
+pub use self::mednext::{
+    MedNeXt, MedNeXtConfig, MedNeXtDecoder, MedNeXtEncoder, MedNeXtHead, MedNeXtNativeDecoder,
+    MedNeXtOut,
+};
+pub use self::meshnet::{MeshNet, MeshNetConfig, MeshNetLayer};
+pub use self::spec::{Model, Spec};
+pub use self::unet::{UNet, UNetConfig, UNetEncoder, UNetHead};

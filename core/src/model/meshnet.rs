@@ -1,8 +1,14 @@
-//! MeshNet: dilated 3x3x3 convolutions at full resolution, then a 1x1x1 classifier.
+//! MeshNet: dilated 3x3x3 convolutions at full resolution, then a 1x1x1 classifier
+//! (arXiv 1612.00940).
 
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::nn::Activation;
+use super::SpecError;
+use super::spec::{MAX_CHANNELS, in_range};
+use crate::kernel;
+use crate::nn::{Activation, Conv3d, Conv3dConfig, InstanceNorm, InstanceNormConfig};
 
 /// One 3x3x3 convolution of a MeshNet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,7 +19,7 @@ pub struct MeshNetLayer {
     pub dilation: usize,
 }
 
-/// Sizes of a MeshNet.
+/// Sizes of a [`MeshNet`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MeshNetConfig {
     /// Image channels.
@@ -28,4 +34,130 @@ pub struct MeshNetConfig {
     pub norm: bool,
     /// Whether the convolutions have a bias.
     pub bias: bool,
+}
+
+/// A chain of dilated convolutions with zero padding, and a classifier.
+#[derive(Module, Debug)]
+pub struct MeshNet {
+    convs: Vec<Conv3d>,
+    norm: Option<InstanceNorm>,
+    #[module(skip)]
+    dilations: Vec<usize>,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl MeshNetConfig {
+    pub(super) fn validate(&self) -> Result<(), SpecError> {
+        in_range("in_channels", self.in_channels, MAX_CHANNELS)?;
+        in_range("out_channels", self.out_channels, MAX_CHANNELS)?;
+        in_range("layers", self.layers.len(), 256)?;
+        for layer in &self.layers {
+            in_range("channels", layer.channels, MAX_CHANNELS)?;
+            in_range("dilation", layer.dilation, 1024)?;
+        }
+        Ok(())
+    }
+
+    /// A network with PyTorch's default initialisation.
+    pub fn init(&self, device: &Device) -> MeshNet {
+        let mut convs = Vec::with_capacity(self.layers.len() + 1);
+        let mut c_in = self.in_channels;
+        for layer in &self.layers {
+            convs.push(
+                Conv3dConfig::new([c_in, layer.channels], 3)
+                    .with_padding(layer.dilation)
+                    .with_dilation(layer.dilation)
+                    .with_bias(self.bias)
+                    .init(device),
+            );
+            c_in = layer.channels;
+        }
+        let classifier = Conv3dConfig::new([c_in, self.out_channels], 1).with_bias(self.bias);
+        convs.push(classifier.init(device));
+        let norm = || {
+            InstanceNormConfig::new(c_in)
+                .with_affine(false)
+                .init(device)
+        };
+        MeshNet {
+            convs,
+            norm: self.norm.then(norm),
+            dilations: self.layers.iter().map(|l| l.dilation).collect(),
+            activation: self.activation,
+        }
+    }
+
+    /// Voxels on each side of an output voxel that its value depends on, or `None` where the norm
+    /// makes it depend on all.
+    pub fn halo(&self) -> Option<usize> {
+        (!self.norm).then(|| self.layers.iter().map(|l| l.dilation).sum())
+    }
+
+    /// The most channels of any layer's input and output together: what must be in memory at once,
+    /// per voxel.
+    pub fn live_channels(&self) -> usize {
+        let mut c_in = self.in_channels;
+        let mut most = 0;
+        for c_out in self
+            .layers
+            .iter()
+            .map(|l| l.channels)
+            .chain([self.out_channels])
+        {
+            most = most.max(c_in + c_out);
+            c_in = c_out;
+        }
+        most
+    }
+}
+
+impl MeshNet {
+    /// Applies the network.
+    ///
+    /// # Shapes
+    ///
+    /// - input: `[batch, in_channels, depth, height, width]`
+    /// - output: `[batch, out_channels, depth, height, width]`
+    pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        let x = (0..self.dilations.len()).fold(x, |x, i| {
+            let d = self.dilations[i];
+            self.layer(i, x, [[d; 2]; 3])
+        });
+        self.classify(x)
+    }
+
+    /// Dilations of the layers before the classifier.
+    pub fn dilations(&self) -> &[usize] {
+        &self.dilations
+    }
+
+    /// Whether the layers have global statistics, so that tiles would change the result.
+    pub fn has_norm(&self) -> bool {
+        self.norm.is_some()
+    }
+
+    /// Layer `i` with other padding than its own: convolution, norm, activation.
+    ///
+    /// # Shapes
+    ///
+    /// - input: `[batch, channels_in, depth, height, width]`
+    /// - output: edges `n + low + high - 2 * dilation`
+    pub fn layer(&self, i: usize, x: Tensor<5>, padding: [[usize; 2]; 3]) -> Tensor<5> {
+        let x = self.convs[i].forward_padded(x, padding);
+        match &self.norm {
+            Some(norm) => norm.forward(x, Some(self.activation)),
+            None => kernel::activate(x, self.activation),
+        }
+    }
+
+    /// The 1x1x1 convolution to logits.
+    ///
+    /// # Shapes
+    ///
+    /// - input: `[batch, channels, depth, height, width]`
+    /// - output: `[batch, out_channels, depth, height, width]`
+    pub fn classify(&self, x: Tensor<5>) -> Tensor<5> {
+        self.convs[self.dilations.len()].forward(x)
+    }
 }

@@ -1,8 +1,10 @@
-//! The description of a network that travels with its weights.
+//! The description of a network that travels with its weights, and the network it describes.
 
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{MedNeXtConfig, MeshNetConfig, UNetConfig};
+use super::{MedNeXt, MedNeXtConfig, MeshNet, MeshNetConfig, SpecError, UNet, UNetConfig};
 
 /// Which network, and its sizes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,3 +18,108 @@ pub enum Spec {
     /// MeshNet: a chain of dilated convolutions.
     MeshNet(MeshNetConfig),
 }
+
+impl Spec {
+    /// Refuses sizes that no such network has, so that a broken file cannot ask for endless
+    /// memory.
+    ///
+    /// # Errors
+    ///
+    /// [`SpecError`] names the field.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        match self {
+            Self::UNet(c) => c.validate(),
+            Self::MedNeXt(c) => c.validate(),
+            Self::MeshNet(c) => c.validate(),
+        }
+    }
+
+    /// The network with PyTorch's default initialisation; parameters are drawn when first used.
+    ///
+    /// # Errors
+    ///
+    /// What [`validate`](Self::validate) returns.
+    pub fn init(&self, device: &Device) -> Result<Model, SpecError> {
+        self.validate()?;
+        Ok(match self {
+            Self::UNet(c) => Model::UNet(c.init(device)),
+            Self::MedNeXt(c) => Model::MedNeXt(c.init(device)),
+            Self::MeshNet(c) => Model::MeshNet(c.init(device)),
+        })
+    }
+
+    /// Image channels.
+    pub fn in_channels(&self) -> usize {
+        match self {
+            Self::UNet(c) => c.in_channels,
+            Self::MedNeXt(c) => c.in_channels,
+            Self::MeshNet(c) => c.in_channels,
+        }
+    }
+
+    /// Classes, or channels to reconstruct.
+    pub fn out_channels(&self) -> usize {
+        match self {
+            Self::UNet(c) => c.out_channels,
+            Self::MedNeXt(c) => c.out_channels,
+            Self::MeshNet(c) => c.out_channels,
+        }
+    }
+
+    /// The edges of an input must be multiples of this.
+    pub fn edge_multiple(&self) -> usize {
+        match self {
+            Self::UNet(_) | Self::MedNeXt(_) => 16,
+            Self::MeshNet(_) => 1,
+        }
+    }
+
+    /// The network's name, for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::UNet(_) => "U-Net",
+            Self::MedNeXt(_) => "MedNeXt",
+            Self::MeshNet(_) => "MeshNet",
+        }
+    }
+}
+
+/// Any of the networks.
+#[derive(Module, Debug)]
+pub enum Model {
+    /// Plain U-Net.
+    UNet(UNet),
+    /// MedNeXt.
+    MedNeXt(MedNeXt),
+    /// MeshNet.
+    MeshNet(MeshNet),
+}
+
+impl Model {
+    /// Applies the network.
+    ///
+    /// # Shapes
+    ///
+    /// - input: `[batch, in_channels, depth, height, width]`, edges multiples of
+    ///   [`Spec::edge_multiple`]
+    /// - output: `[batch, out_channels, depth, height, width]`, logits or intensities
+    pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        match self {
+            Self::UNet(net) => net.forward(x),
+            Self::MedNeXt(net) => net.forward(x),
+            Self::MeshNet(net) => net.forward(x),
+        }
+    }
+}
+
+/// Refuses a field outside `1..=max`.
+pub(super) fn in_range(field: &'static str, value: usize, max: usize) -> Result<(), SpecError> {
+    if (1..=max).contains(&value) {
+        Ok(())
+    } else {
+        Err(SpecError::OutOfRange { field, value, max })
+    }
+}
+
+/// Image channels, classes and filters that a network may have at most.
+pub(super) const MAX_CHANNELS: usize = 4096;

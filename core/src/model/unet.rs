@@ -1,6 +1,13 @@
-//! Plain U-Net of five levels.
+//! Plain U-Net of five levels (AMAES reference, `unet.py`).
 
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
+
+use super::spec::{MAX_CHANNELS, in_range};
+use super::{SpecError, UNetDecoder, UNetDecoderConfig};
+use crate::kernel;
+use crate::nn::{ConvStage, ConvStageConfig};
 
 /// Which decoder stands on the encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,7 +19,7 @@ pub enum UNetHead {
     Light,
 }
 
-/// Sizes of a [`UNet`](super::unet).
+/// Sizes of a [`UNet`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UNetConfig {
     /// Channels of the first level; each level below doubles them.
@@ -23,4 +30,123 @@ pub struct UNetConfig {
     pub out_channels: usize,
     /// The decoder.
     pub head: UNetHead,
+}
+
+/// Encoder of four poolings, and one of two heads.
+#[derive(Module, Debug)]
+pub struct UNet {
+    encoder: UNetEncoder,
+    pred_head: Option<UNetDecoder>,
+    rec_head: Option<UNetDecoder>,
+}
+
+/// Five stages of two convolutions, max-pooled between.
+#[derive(Module, Debug)]
+pub struct UNetEncoder {
+    in_conv: ConvStage,
+    encoder_conv1: ConvStage,
+    encoder_conv2: ConvStage,
+    encoder_conv3: ConvStage,
+    encoder_conv4: ConvStage,
+}
+
+impl UNetConfig {
+    /// U-Net B for segmentation: 32 filters, 22.58 M parameters.
+    pub fn b(in_channels: usize, classes: usize) -> Self {
+        Self {
+            filters: 32,
+            in_channels,
+            out_channels: classes,
+            head: UNetHead::Segmentation,
+        }
+    }
+
+    /// U-Net XL for segmentation: 64 filters, 90.30 M parameters.
+    pub fn xl(in_channels: usize, classes: usize) -> Self {
+        Self {
+            filters: 64,
+            ..Self::b(in_channels, classes)
+        }
+    }
+
+    /// U-Net B for pretraining: the light decoder, 17.88 M parameters.
+    pub fn b_light(channels: usize) -> Self {
+        Self {
+            head: UNetHead::Light,
+            ..Self::b(channels, channels)
+        }
+    }
+
+    /// U-Net XL for pretraining: the light decoder, 71.50 M parameters.
+    pub fn xl_light(channels: usize) -> Self {
+        Self {
+            head: UNetHead::Light,
+            ..Self::xl(channels, channels)
+        }
+    }
+
+    pub(super) fn validate(&self) -> Result<(), SpecError> {
+        in_range("filters", self.filters, 512)?;
+        in_range("in_channels", self.in_channels, MAX_CHANNELS)?;
+        in_range("out_channels", self.out_channels, MAX_CHANNELS)
+    }
+
+    /// A network with PyTorch's default initialisation.
+    pub fn init(&self, device: &Device) -> UNet {
+        let f = self.filters;
+        let stage = |i, o| ConvStageConfig::new([i, o], true).init(device);
+        let head = |skips| {
+            UNetDecoderConfig {
+                filters: f,
+                out_channels: self.out_channels,
+                skips,
+                double: skips,
+            }
+            .init(device)
+        };
+        UNet {
+            encoder: UNetEncoder {
+                in_conv: stage(self.in_channels, f),
+                encoder_conv1: stage(f, 2 * f),
+                encoder_conv2: stage(2 * f, 4 * f),
+                encoder_conv3: stage(4 * f, 8 * f),
+                encoder_conv4: stage(8 * f, 16 * f),
+            },
+            pred_head: (self.head == UNetHead::Segmentation).then(|| head(true)),
+            rec_head: (self.head == UNetHead::Light).then(|| head(false)),
+        }
+    }
+}
+
+impl UNet {
+    /// Applies encoder and head.
+    ///
+    /// # Shapes
+    ///
+    /// - input: `[batch, in_channels, depth, height, width]`, edges multiples of 16
+    /// - output: `[batch, out_channels, depth, height, width]`
+    pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        let features = self.encoder.forward(x);
+        match self.pred_head.as_ref().or(self.rec_head.as_ref()) {
+            Some(head) => head.forward(features),
+            None => unreachable!("a U-Net is built with one head"),
+        }
+    }
+}
+
+impl UNetEncoder {
+    /// The outputs of the five levels, finest first.
+    ///
+    /// # Shapes
+    ///
+    /// - input: `[batch, in_channels, depth, height, width]`
+    /// - outputs: `[batch, 2^i * filters, depth / 2^i, height / 2^i, width / 2^i]`, `i` in `0..5`
+    pub fn forward(&self, x: Tensor<5>) -> [Tensor<5>; 5] {
+        let x0 = self.in_conv.forward(x);
+        let x1 = self.encoder_conv1.forward(kernel::max_pool2(x0.clone()));
+        let x2 = self.encoder_conv2.forward(kernel::max_pool2(x1.clone()));
+        let x3 = self.encoder_conv3.forward(kernel::max_pool2(x2.clone()));
+        let x4 = self.encoder_conv4.forward(kernel::max_pool2(x3.clone()));
+        [x0, x1, x2, x3, x4]
+    }
 }

@@ -1,0 +1,197 @@
+//! One entry for every network: from a normalised image to the class of each voxel.
+
+use std::ops::ControlFlow;
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::InferError;
+use super::sliding_window::{self, SlidingWindow};
+use super::tile::{self, TilePlan};
+use crate::label::Label;
+use crate::model::{Model, Spec};
+
+/// A preprocessed image in the network's axis order.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// `[channels, x, y, z]`, last axis fastest.
+    pub data: &'a [f32],
+    /// Channels.
+    pub channels: usize,
+    /// Voxels along x, y and z.
+    pub shape: [usize; 3],
+}
+
+impl Input<'_> {
+    /// Voxels of one channel.
+    pub fn voxels(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    fn validate(&self, channels: usize) -> Result<(), InferError> {
+        if self.channels != channels {
+            return Err(InferError::Channels {
+                expected: channels,
+                found: self.channels,
+            });
+        }
+        let values = self
+            .shape
+            .iter()
+            .try_fold(self.channels, |n, &s| n.checked_mul(s));
+        if values != Some(self.data.len()) || self.data.is_empty() {
+            return Err(InferError::Values {
+                shape: self.shape,
+                channels: self.channels,
+                values: self.data.len(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The box `[start, end)` as a tensor `[1, channels, x, y, z]`; outside the image, `outside`.
+    pub(super) fn window(
+        &self,
+        start: [usize; 3],
+        end: [usize; 3],
+        outside: f32,
+        device: &Device,
+    ) -> Tensor<5> {
+        let size = [0, 1, 2].map(|a| end[a] - start[a]);
+        let inside = [0, 1, 2].map(|a| end[a].min(self.shape[a]).saturating_sub(start[a]));
+        let mut values = vec![outside; self.channels * size.iter().product::<usize>()];
+        for c in 0..self.channels {
+            for x in 0..inside[0] {
+                for y in 0..inside[1] {
+                    let from = ((c * self.shape[0] + start[0] + x) * self.shape[1] + start[1] + y)
+                        * self.shape[2]
+                        + start[2];
+                    let to = ((c * size[0] + x) * size[1] + y) * size[2];
+                    values[to..to + inside[2]].copy_from_slice(&self.data[from..from + inside[2]]);
+                }
+            }
+        }
+        let data = TensorData::new(values, [1, self.channels, size[0], size[1], size[2]]);
+        Tensor::from_data(data, device)
+    }
+}
+
+/// How a whole volume is covered.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Method {
+    /// [`Tiles`](Self::Tiles) where the network allows it, else [`Window`](Self::Window); a
+    /// MeshNet with norm runs on the whole volume.
+    #[default]
+    Auto,
+    /// The whole volume at once, whatever memory it takes.
+    Whole,
+    /// Exact tiling; only for a MeshNet without norm.
+    Tiles,
+    /// Overlapping windows.
+    Window,
+}
+
+/// Settings of inference.
+#[derive(Clone, Debug)]
+pub struct InferOptions {
+    /// How the volume is covered.
+    pub method: Method,
+    /// The windows, where they are used.
+    pub window: SlidingWindow,
+    /// Bytes that activations may take at once. Without a limit, tiles take at most 1 GiB and
+    /// windows what their size needs; with one, windows shrink until they fit.
+    pub memory_limit: Option<u64>,
+    /// Bytes of the largest single tensor.
+    pub max_tensor_bytes: u64,
+}
+
+impl Default for InferOptions {
+    fn default() -> Self {
+        Self {
+            method: Method::Auto,
+            window: SlidingWindow::default(),
+            memory_limit: None,
+            max_tensor_bytes: u64::MAX,
+        }
+    }
+}
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// Units of work done.
+    pub done: u64,
+    /// Units of work in all.
+    pub total: u64,
+}
+
+/// Where progress goes; it may ask to stop.
+pub type OnProgress<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
+
+/// The class of each voxel: the network's output channel with the largest value, the first of
+/// equals. `[x, y, z]`, last axis fastest.
+///
+/// # Errors
+///
+/// [`InferError`] when the image does not suit the network, a setting is out of range, the memory
+/// limit is too small, or `progress` breaks.
+pub fn class_map(
+    model: &Model,
+    spec: &Spec,
+    input: Input<'_>,
+    options: &InferOptions,
+    device: &Device,
+    progress: OnProgress<'_>,
+) -> Result<Vec<Label>, InferError> {
+    input.validate(spec.in_channels())?;
+    let tileable = match (model, spec) {
+        (Model::MeshNet(net), Spec::MeshNet(config)) if !config.norm => Some((net, config)),
+        _ => None,
+    };
+    let mesh = matches!(spec, Spec::MeshNet(_));
+    match (options.method, tileable) {
+        (Method::Auto | Method::Tiles, Some((net, config))) => {
+            let plan = TilePlan::fit(config, input.shape, options)?;
+            tile::run(net, &plan, input, device, progress)
+        }
+        (Method::Tiles, None) => Err(InferError::Option {
+            field: "method",
+            value: "tiles".into(),
+            must: "only a MeshNet without norm can be tiled exactly",
+        }),
+        (Method::Whole, _) => whole(model, spec, input, device, progress),
+        (Method::Auto, None) if mesh => whole(model, spec, input, device, progress),
+        (Method::Auto | Method::Window, _) => {
+            sliding_window::run(model, spec, input, options, device, progress)
+        }
+    }
+}
+
+fn whole(
+    model: &Model,
+    spec: &Spec,
+    input: Input<'_>,
+    device: &Device,
+    progress: OnProgress<'_>,
+) -> Result<Vec<Label>, InferError> {
+    let multiple = spec.edge_multiple();
+    let end = input.shape.map(|n| n.next_multiple_of(multiple));
+    let minimum = input.data.iter().copied().fold(f32::INFINITY, f32::min);
+    let logits = model.forward(input.window([0; 3], end, minimum, device));
+    let [x, y, z] = input.shape;
+    let classes = argmax(logits.slice([0..1, 0..spec.out_channels(), 0..x, 0..y, 0..z]))?;
+    report(progress, 1, 1)?;
+    Ok(classes)
+}
+
+/// The channel of the largest value of `[1, channels, x, y, z]`, as `[x, y, z]`.
+pub(super) fn argmax(logits: Tensor<5>) -> Result<Vec<Label>, InferError> {
+    let classes = logits.argmax(1).into_data();
+    Ok(classes.iter::<i64>().map(|c| c as Label).collect())
+}
+
+pub(super) fn report(progress: OnProgress<'_>, done: u64, total: u64) -> Result<(), InferError> {
+    match progress(Progress { done, total }) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(InferError::Cancelled),
+    }
+}

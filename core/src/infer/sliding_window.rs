@@ -1,0 +1,285 @@
+//! Overlapping windows whose logits are averaged, as nnU-Net and MONAI do it.
+//!
+//! Windows run in order of x; planes that no later window touches are decided at once, so that
+//! logits are held for one window's depth of planes and not for the volume.
+
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::network::{OnProgress, report};
+use super::{InferError, InferOptions, Input};
+use crate::label::Label;
+use crate::model::{MedNeXtDecoder, Model, Spec};
+
+/// How much a voxel of a window counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weighting {
+    /// A Gaussian about the window's centre, sigma an eighth of its edge: borders count little.
+    #[default]
+    Gaussian,
+    /// All the same.
+    Uniform,
+}
+
+/// The windows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SlidingWindow {
+    /// Edges of a window in voxels; rounded up to what the network accepts, and no larger than
+    /// the volume needs.
+    pub patch: [usize; 3],
+    /// Share of a window that the next one covers again, in 0..1.
+    pub overlap: f64,
+    /// How much a voxel of a window counts.
+    pub weighting: Weighting,
+    /// Average over the eight mirror images of each window.
+    pub mirror: bool,
+}
+
+impl Default for SlidingWindow {
+    fn default() -> Self {
+        Self {
+            patch: [128; 3],
+            overlap: 0.5,
+            weighting: Weighting::Gaussian,
+            mirror: false,
+        }
+    }
+}
+
+/// Where windows of edge `patch` start along an axis of `n >= patch` voxels; the last one ends
+/// with the axis.
+fn starts(n: usize, patch: usize, overlap: f64) -> Vec<usize> {
+    let step = ((patch as f64 * (1.0 - overlap)) as usize).max(1);
+    let last = n - patch;
+    (0..last).step_by(step).chain([last]).collect()
+}
+
+/// Weights of a window's voxels along one axis.
+fn profile(weighting: Weighting, n: usize) -> Vec<f32> {
+    let (centre, sigma) = ((n as f64 - 1.0) / 2.0, n as f64 / 8.0);
+    let gaussian = |i: usize| (-0.5 * ((i as f64 - centre) / sigma).powi(2)).exp() as f32;
+    match weighting {
+        Weighting::Uniform => vec![1.0; n],
+        Weighting::Gaussian => (0..n).map(gaussian).collect(),
+    }
+}
+
+/// Bytes of activations that a network holds at once for a window of `voxels`: its finest level,
+/// and a quarter for those below.
+fn live_bytes(spec: &Spec, voxels: u64) -> u64 {
+    // Input, joined skip, output of the convolution and of the norm.
+    let plain = |filters: usize| 5 * filters;
+    let channels = match spec {
+        Spec::UNet(c) => plain(c.filters),
+        Spec::MedNeXt(c) => {
+            // Input, skip, and the widened middle before and after its activation.
+            let native = match c.decoder {
+                MedNeXtDecoder::Native { expansion, .. } => expansion[3],
+                MedNeXtDecoder::Plain | MedNeXtDecoder::Light => 0,
+            };
+            plain(c.filters).max(c.filters * (2 + 2 * c.expansion[0].max(native)))
+        }
+        Spec::MeshNet(c) => c.live_channels(),
+    };
+    voxels * 4 * (channels as u64 * 5 / 4 + 2 * spec.out_channels() as u64)
+}
+
+/// The window that fits volume, network and memory limit.
+fn fit_patch(
+    spec: &Spec,
+    shape: [usize; 3],
+    options: &InferOptions,
+) -> Result<[usize; 3], InferError> {
+    let multiple = spec.edge_multiple();
+    let wanted = options.window.patch;
+    let mut patch = [0, 1, 2].map(|a| {
+        wanted[a]
+            .max(1)
+            .next_multiple_of(multiple)
+            .min(shape[a].next_multiple_of(multiple))
+    });
+    let Some(limit) = options.memory_limit else {
+        return Ok(patch);
+    };
+    loop {
+        let planes = [1, 2].map(|a| shape[a].max(patch[a]) as u64);
+        let sums = (spec.out_channels() * patch[0]) as u64 * planes[0] * planes[1] * 4;
+        let needed = sums + live_bytes(spec, patch.iter().product::<usize>() as u64);
+        if needed <= limit {
+            return Ok(patch);
+        }
+        let widest = (0..3).max_by_key(|&a| patch[a]).unwrap_or(0);
+        if patch[widest] <= multiple {
+            return Err(InferError::Memory { needed, limit });
+        }
+        patch[widest] -= multiple;
+    }
+}
+
+/// Runs the network window by window.
+///
+/// # Errors
+///
+/// [`InferError::Option`] for an overlap outside 0..1, [`InferError::Memory`] when no window fits
+/// the memory limit, [`InferError::Cancelled`] when `progress` breaks.
+pub fn run(
+    model: &Model,
+    spec: &Spec,
+    input: Input<'_>,
+    options: &InferOptions,
+    device: &Device,
+    progress: OnProgress<'_>,
+) -> Result<Vec<Label>, InferError> {
+    let window = &options.window;
+    if !(0.0..1.0).contains(&window.overlap) {
+        return Err(InferError::Option {
+            field: "overlap",
+            value: window.overlap.to_string(),
+            must: "it must be at least 0 and below 1",
+        });
+    }
+    let patch = fit_patch(spec, input.shape, options)?;
+    // A volume smaller than a window is padded at its high ends.
+    let padded = [0, 1, 2].map(|a| input.shape[a].max(patch[a]));
+    let outside = input.data.iter().copied().fold(f32::INFINITY, f32::min);
+    let [xs, ys, zs] = [0, 1, 2].map(|a| starts(padded[a], patch[a], window.overlap));
+    let weights = patch.map(|n| profile(window.weighting, n));
+    let classes = spec.out_channels();
+    let mut sums = Sums::new(classes, patch[0], [padded[1], padded[2]]);
+    let mut out = vec![0; input.voxels()];
+    let total = (xs.len() * ys.len() * zs.len()) as u64;
+    let mut done = 0;
+    for (i, &x) in xs.iter().enumerate() {
+        for &y in &ys {
+            for &z in &zs {
+                let start = [x, y, z];
+                let end = [0, 1, 2].map(|a| start[a] + patch[a]);
+                let logits = predict(
+                    model,
+                    input.window(start, end, outside, device),
+                    window.mirror,
+                );
+                sums.add(&values(logits)?, patch, [y, z], &weights);
+                done += 1;
+                report(&mut *progress, done, total)?;
+            }
+        }
+        let next = xs.get(i + 1).copied().unwrap_or(padded[0]);
+        sums.decide(x, next, input.shape, &mut out);
+    }
+    Ok(out)
+}
+
+/// Logits of a window, averaged over its mirror images where asked.
+fn predict(model: &Model, x: Tensor<5>, mirror: bool) -> Tensor<5> {
+    if !mirror {
+        return model.forward(x);
+    }
+    let mirrored = |x: Tensor<5>, bits: usize| {
+        (0..3)
+            .filter(|a| bits >> a & 1 == 1)
+            .fold(x, |x, a| x.flip([a + 2]))
+    };
+    let sum = (1..8).fold(model.forward(x.clone()), |sum, bits| {
+        sum + mirrored(model.forward(mirrored(x.clone(), bits)), bits)
+    });
+    sum / 8.0
+}
+
+fn values(logits: Tensor<5>) -> Result<Vec<f32>, InferError> {
+    logits
+        .into_data()
+        .convert::<f32>()
+        .try_into_vec()
+        .map_err(|e| InferError::Device(format!("{e:?}")))
+}
+
+/// Weighted sums of logits over a slab of planes: `[classes, planes, y, z]`.
+struct Sums {
+    values: Vec<f32>,
+    classes: usize,
+    planes: usize,
+    size: [usize; 2],
+}
+
+impl Sums {
+    fn new(classes: usize, planes: usize, size: [usize; 2]) -> Self {
+        Self {
+            values: vec![0.0; classes * planes * size[0] * size[1]],
+            classes,
+            planes,
+            size,
+        }
+    }
+
+    /// Adds a window that begins at the slab's first plane and at `at` along y and z.
+    fn add(&mut self, logits: &[f32], patch: [usize; 3], at: [usize; 2], weights: &[Vec<f32>; 3]) {
+        let rows = logits.chunks_exact(patch[2]);
+        for (i, row) in rows.enumerate() {
+            let (cx, y) = (i / patch[1], i % patch[1]);
+            let weight = weights[0][cx % patch[0]] * weights[1][y];
+            let to = (cx * self.size[0] + at[0] + y) * self.size[1] + at[1];
+            for ((sum, v), w) in self.values[to..to + patch[2]]
+                .iter_mut()
+                .zip(row)
+                .zip(&weights[2])
+            {
+                *sum += v * (w * weight);
+            }
+        }
+    }
+
+    /// Decides the planes `start..end` of the volume, the slab's first, and moves the slab on.
+    fn decide(&mut self, start: usize, end: usize, shape: [usize; 3], out: &mut [Label]) {
+        let [ny, nz] = self.size;
+        let (plane, class) = (ny * nz, self.planes * ny * nz);
+        for x in start..end.min(shape[0]) {
+            for y in 0..shape[1] {
+                let from = (x - start) * plane + y * nz;
+                let to = (x * shape[1] + y) * shape[2];
+                for (z, label) in out[to..to + shape[2]].iter_mut().enumerate() {
+                    let value = |c: usize| self.values[c * class + from + z];
+                    let best =
+                        (1..self.classes).fold(0, |b, c| if value(c) > value(b) { c } else { b });
+                    *label = best as Label;
+                }
+            }
+        }
+        let gone = (end - start).min(self.planes) * plane;
+        for values in self.values.chunks_exact_mut(class) {
+            values.copy_within(gone.., 0);
+            values[class - gone..].fill(0.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_cover_the_axis_and_end_with_it() {
+        assert_eq!(starts(10, 4, 0.5), [0, 2, 4, 6]);
+        assert_eq!(starts(11, 4, 0.5), [0, 2, 4, 6, 7]);
+        assert_eq!(starts(4, 4, 0.5), [0]);
+        assert_eq!(starts(9, 4, 0.0), [0, 4, 5]);
+    }
+
+    #[test]
+    fn sums_decide_by_the_weighted_mean() {
+        let patch = [2, 1, 2];
+        let weights = [vec![1.0, 1.0], vec![1.0], vec![1.0, 3.0]];
+        let mut sums = Sums::new(2, 2, [1, 3]);
+        // Class 0 is 0 everywhere; class 1 is 1 in the first window and -0.5 in the second.
+        let window = |v: f32| [vec![0.0; 4], vec![v; 4]].concat();
+        sums.add(&window(1.0), patch, [0, 0], &weights);
+        sums.add(&window(-0.5), patch, [0, 1], &weights);
+        let mut out = vec![9; 6];
+        sums.decide(0, 1, [2, 1, 3], &mut out);
+        // The middle voxel: 3 * 1 - 1 * 0.5 > 0.
+        assert_eq!(out, [1, 1, 0, 9, 9, 9]);
+        sums.decide(1, 2, [2, 1, 3], &mut out);
+        assert_eq!(out, [1, 1, 0, 1, 1, 0]);
+    }
+}

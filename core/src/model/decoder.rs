@@ -1,0 +1,96 @@
+//! The plain decoder that stands on the U-Net's and on MedNeXt's encoder.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use crate::nn::{
+    Conv3d, Conv3dConfig, ConvStage, ConvStageConfig, ConvTranspose3d, ConvTranspose3dConfig,
+};
+
+/// Sizes of a [`UNetDecoder`].
+#[derive(Clone, Debug)]
+pub struct UNetDecoderConfig {
+    /// Channels of the first level of the encoder.
+    pub filters: usize,
+    /// Channels of the output.
+    pub out_channels: usize,
+    /// Whether each stage reads the encoder's output of its level too.
+    pub skips: bool,
+    /// Whether a stage has two convolutions instead of one.
+    pub double: bool,
+}
+
+/// Four stages of upsampling (transposed convolution) and convolution, then a 1x1x1 convolution.
+///
+/// Parameters are named as in the AMAES reference: `upsample{1..4}`, `decoder_conv{1..4}`,
+/// `out_conv`, deepest stage first.
+#[derive(Module, Debug)]
+pub struct UNetDecoder {
+    upsample1: ConvTranspose3d,
+    decoder_conv1: ConvStage,
+    upsample2: ConvTranspose3d,
+    decoder_conv2: ConvStage,
+    upsample3: ConvTranspose3d,
+    decoder_conv3: ConvStage,
+    upsample4: ConvTranspose3d,
+    decoder_conv4: ConvStage,
+    out_conv: Conv3d,
+    skips: bool,
+}
+
+impl UNetDecoderConfig {
+    /// A decoder with PyTorch's default initialisation.
+    pub fn init(&self, device: &Device) -> UNetDecoder {
+        let f = self.filters;
+        let up = |c: usize| ConvTranspose3dConfig::new([2 * c, c], 2, 2).init(device);
+        let stage = |c: usize| {
+            let c_in = if self.skips { 2 * c } else { c };
+            ConvStageConfig::new([c_in, c], self.double).init(device)
+        };
+        UNetDecoder {
+            upsample1: up(8 * f),
+            decoder_conv1: stage(8 * f),
+            upsample2: up(4 * f),
+            decoder_conv2: stage(4 * f),
+            upsample3: up(2 * f),
+            decoder_conv3: stage(2 * f),
+            upsample4: up(f),
+            decoder_conv4: stage(f),
+            out_conv: Conv3dConfig::new([f, self.out_channels], 1).init(device),
+            skips: self.skips,
+        }
+    }
+}
+
+impl UNetDecoder {
+    /// Decodes the five outputs of an encoder, finest first.
+    ///
+    /// # Shapes
+    ///
+    /// - inputs: `[batch, 2^i * filters, depth / 2^i, height / 2^i, width / 2^i]`, `i` in `0..5`
+    /// - output: `[batch, out_channels, depth, height, width]`
+    pub fn forward(&self, features: [Tensor<5>; 5]) -> Tensor<5> {
+        let [x0, x1, x2, x3, x] = features;
+        let x = self.stage(&self.upsample1, &self.decoder_conv1, x, x3);
+        let x = self.stage(&self.upsample2, &self.decoder_conv2, x, x2);
+        let x = self.stage(&self.upsample3, &self.decoder_conv3, x, x1);
+        let x = self.stage(&self.upsample4, &self.decoder_conv4, x, x0);
+        self.out_conv.forward(x)
+    }
+
+    fn stage(
+        &self,
+        upsample: &ConvTranspose3d,
+        conv: &ConvStage,
+        x: Tensor<5>,
+        skip: Tensor<5>,
+    ) -> Tensor<5> {
+        let x = upsample.forward(x);
+        let x = if self.skips {
+            Tensor::cat(vec![x, skip], 1)
+        } else {
+            x
+        };
+        conv.forward(x)
+    }
+}

@@ -1,0 +1,22 @@
+//! Why a description of a network is refused.
+
+use thiserror::Error;
+
+/// A network that cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// A size is zero or beyond what any such network has.
+    #[error("`{field}` is {value}; it must be between 1 and {max}")]
+    OutOfRange {
+        /// The field of the description.
+        field: &'static str,
+        /// Its value.
+        value: usize,
+        /// The largest accepted value.
+        max: usize,
+    },
+    /// The depthwise kernel is neither 3 nor 5.
+    #[error("`kernel` is {0}; it must be 3 or 5")]
+    Kernel(usize),
+}

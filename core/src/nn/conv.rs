@@ -1,0 +1,85 @@
+//! Dense 3-D convolution.
+
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use super::init::uniform_fan_in;
+use crate::kernel::{self, Conv3dOptions};
+
+/// Configuration of a [`Conv3d`] (`torch.nn.Conv3d` with `groups=1`).
+#[derive(Config, Debug)]
+pub struct Conv3dConfig {
+    /// Channels in and out.
+    pub channels: [usize; 2],
+    /// Edge of the cubic kernel.
+    pub kernel: usize,
+    /// Stride along every axis.
+    #[config(default = 1)]
+    pub stride: usize,
+    /// Zeros added on both sides of every axis.
+    #[config(default = 0)]
+    pub padding: usize,
+    /// Distance between kernel elements.
+    #[config(default = 1)]
+    pub dilation: usize,
+    /// Whether a bias is added.
+    #[config(default = true)]
+    pub bias: bool,
+}
+
+/// Dense 3-D convolution.
+#[derive(Module, Debug)]
+pub struct Conv3d {
+    /// `[channels_out, channels_in, kernel, kernel, kernel]`
+    pub weight: Param<Tensor<5>>,
+    /// `[channels_out]`
+    pub bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    options: Conv3dOptions,
+}
+
+impl Conv3dConfig {
+    /// A layer with PyTorch's default initialisation.
+    pub fn init(&self, device: &Device) -> Conv3d {
+        let [c_in, c_out] = self.channels;
+        let k = self.kernel;
+        let fan_in = c_in * k * k * k;
+        Conv3d {
+            weight: uniform_fan_in([c_out, c_in, k, k, k], fan_in, device),
+            bias: self.bias.then(|| uniform_fan_in([c_out], fan_in, device)),
+            options: Conv3dOptions::new(self.stride, self.padding, self.dilation),
+        }
+    }
+}
+
+impl Conv3d {
+    /// Applies the convolution.
+    ///
+    /// # Shapes
+    ///
+    /// - input: `[batch, channels_in, depth, height, width]`
+    /// - output: `[batch, channels_out, depth_out, height_out, width_out]`
+    pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        self.forward_padded(x, self.options.padding)
+    }
+
+    /// Applies the convolution with other padding than its own: `[low, high]` zeros per axis.
+    /// Tiles of a larger volume need it, whose edges are not the volume's.
+    ///
+    /// # Shapes
+    ///
+    /// As [`forward`](Self::forward).
+    pub fn forward_padded(&self, x: Tensor<5>, padding: [[usize; 2]; 3]) -> Tensor<5> {
+        let options = Conv3dOptions {
+            padding,
+            ..self.options
+        };
+        kernel::conv3d(
+            x,
+            self.weight.val(),
+            self.bias.as_ref().map(Param::val),
+            &options,
+        )
+    }
+}

@@ -1,0 +1,321 @@
+//! Whole volume, exact tiles and windows: the same network, the same labels.
+
+use std::ops::ControlFlow;
+
+use amaes_core::infer::sliding_window::{SlidingWindow, Weighting};
+use amaes_core::infer::tile::TilePlan;
+use amaes_core::infer::{InferError, InferOptions, Input, Method, class_map};
+use amaes_core::label::Label;
+use amaes_core::model::{MeshNetConfig, MeshNetLayer, Model, Spec, UNetConfig};
+use amaes_core::nn::Activation;
+use burn::tensor::{Device, Distribution, Tensor};
+
+fn meshnet(channels: usize, dilations: &[usize]) -> Spec {
+    Spec::MeshNet(MeshNetConfig {
+        in_channels: 2,
+        out_channels: 4,
+        layers: dilations
+            .iter()
+            .map(|&dilation| MeshNetLayer { channels, dilation })
+            .collect(),
+        activation: Activation::Elu,
+        norm: false,
+        bias: true,
+    })
+}
+
+fn image(channels: usize, shape: [usize; 3], device: &Device) -> Vec<f32> {
+    let [x, y, z] = shape;
+    let noise = Tensor::<4>::random([channels, x, y, z], Distribution::Uniform(-30.0, 30.0), device);
+    noise.into_data().iter::<f32>().collect()
+}
+
+fn run(model: &Model, spec: &Spec, input: Input<'_>, options: &InferOptions) -> Vec<Label> {
+    let device = Device::flex();
+    class_map(model, spec, input, options, &device, &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .expect("inference")
+}
+
+fn model(spec: &Spec, device: &Device) -> Model {
+    device.seed(7);
+    spec.init(device).expect("a valid network")
+}
+
+fn differing(a: &[Label], b: &[Label]) -> usize {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).filter(|(a, b)| a != b).count()
+}
+
+#[test]
+fn tiles_give_the_labels_of_the_whole_volume() {
+    let device = Device::flex();
+    let spec = meshnet(5, &[1, 2, 4, 3, 1]);
+    let model = model(&spec, &device);
+    for shape in [[30, 23, 26], [5, 40, 9], [1, 1, 50], [33, 3, 3]] {
+        let data = image(2, shape, &device);
+        let input = Input {
+            data: &data,
+            channels: 2,
+            shape,
+        };
+        let whole = run(
+            &model,
+            &spec,
+            input,
+            &InferOptions {
+                method: Method::Whole,
+                ..Default::default()
+            },
+        );
+        assert!(
+            whole.iter().any(|&c| c != whole[0]),
+            "the labels must not be constant"
+        );
+        for cuts in [[1, 1], [2, 3], [3, 1], [1, 7]] {
+            for planes in [1, 3, 64] {
+                let cuts = [cuts[0].min(shape[1]), cuts[1].min(shape[2])];
+                let plan = TilePlan {
+                    shape,
+                    cuts,
+                    planes,
+                    bytes: 0,
+                    overhead: 1.0,
+                };
+                let Model::MeshNet(net) = &model else {
+                    panic!("a MeshNet")
+                };
+                let tiled = amaes_core::infer::tile::run(net, &plan, input, &device, &mut |_| {
+                    ControlFlow::Continue(())
+                })
+                .expect("inference");
+                assert_eq!(
+                    differing(&whole, &tiled),
+                    0,
+                    "{shape:?}, {cuts:?} cuts, {planes} planes"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_smaller_limit_gives_smaller_tiles_and_too_small_a_limit_an_error() {
+    let Spec::MeshNet(config) = meshnet(21, &[1, 2, 4, 8, 16, 8, 4, 2, 1]) else {
+        panic!()
+    };
+    let shape = [256; 3];
+    let fit = |memory_limit| {
+        let options = InferOptions {
+            memory_limit: Some(memory_limit),
+            ..Default::default()
+        };
+        TilePlan::fit(&config, shape, &options)
+    };
+    let (small, large) = (fit(200 << 20).expect("fits"), fit(4 << 30).expect("fits"));
+    assert!(small.bytes <= 200 << 20 && large.bytes <= 4 << 30);
+    assert!(small.overhead > large.overhead);
+    assert_eq!(large.cuts, [1, 1]);
+    assert!(matches!(
+        fit(1 << 10),
+        Err(InferError::Memory { limit: 1024, .. })
+    ));
+    // WebGPU's default largest binding.
+    let options = InferOptions {
+        max_tensor_bytes: 128 << 20,
+        ..Default::default()
+    };
+    TilePlan::fit(&config, shape, &options).expect("fits the default limits of WebGPU");
+}
+
+#[test]
+fn one_window_is_the_whole_volume_and_many_agree_inside() {
+    let device = Device::flex();
+    let spec = Spec::UNet(UNetConfig {
+        filters: 4,
+        ..UNetConfig::b(1, 3)
+    });
+    let model = model(&spec, &device);
+    let shape = [30, 20, 17];
+    let data = image(1, shape, &device);
+    let input = Input {
+        data: &data,
+        channels: 1,
+        shape,
+    };
+    let whole = run(
+        &model,
+        &spec,
+        input,
+        &InferOptions {
+            method: Method::Whole,
+            ..Default::default()
+        },
+    );
+    let one = run(&model, &spec, input, &InferOptions::default());
+    assert_eq!(differing(&whole, &one), 0);
+    let window = SlidingWindow {
+        patch: [16; 3],
+        overlap: 0.0,
+        ..Default::default()
+    };
+    let many = run(
+        &model,
+        &spec,
+        input,
+        &InferOptions {
+            window,
+            ..Default::default()
+        },
+    );
+    assert!(
+        differing(&whole, &many) > 0,
+        "windows of a network with norm must differ"
+    );
+}
+
+#[test]
+fn windows_of_a_network_without_context_are_exact() {
+    let device = Device::flex();
+    let spec = meshnet(3, &[1]);
+    let model = model(&spec, &device);
+    let shape = [19, 18, 21];
+    let data = image(2, shape, &device);
+    let input = Input {
+        data: &data,
+        channels: 2,
+        shape,
+    };
+    let whole = run(
+        &model,
+        &spec,
+        input,
+        &InferOptions {
+            method: Method::Whole,
+            ..Default::default()
+        },
+    );
+    for (weighting, mirror) in [(Weighting::Gaussian, false), (Weighting::Uniform, false)] {
+        let window = SlidingWindow {
+            patch: [12; 3],
+            overlap: 0.75,
+            weighting,
+            mirror,
+        };
+        let options = InferOptions {
+            method: Method::Window,
+            window,
+            ..Default::default()
+        };
+        let found = run(&model, &spec, input, &options);
+        // Only the borders of windows see zeros in place of neighbours.
+        let share = differing(&whole, &found) as f64 / whole.len() as f64;
+        let most = if weighting == Weighting::Gaussian {
+            0.02
+        } else {
+            0.1
+        };
+        assert!(share < most, "{weighting:?}: {share}");
+    }
+}
+
+#[test]
+fn mirroring_makes_the_labels_symmetric() {
+    let device = Device::flex();
+    let spec = Spec::UNet(UNetConfig {
+        filters: 4,
+        ..UNetConfig::b(1, 3)
+    });
+    let model = model(&spec, &device);
+    let shape = [16; 3];
+    let data = image(1, shape, &device);
+    let flipped: Vec<f32> = data.iter().rev().copied().collect();
+    let window = SlidingWindow {
+        mirror: true,
+        ..Default::default()
+    };
+    let options = InferOptions {
+        window,
+        ..Default::default()
+    };
+    let a = run(
+        &model,
+        &spec,
+        Input {
+            data: &data,
+            channels: 1,
+            shape,
+        },
+        &options,
+    );
+    let mut b = run(
+        &model,
+        &spec,
+        Input {
+            data: &flipped,
+            channels: 1,
+            shape,
+        },
+        &options,
+    );
+    b.reverse();
+    assert!(differing(&a, &b) <= 2, "{} voxels", differing(&a, &b));
+}
+
+#[test]
+fn progress_can_cancel() {
+    let device = Device::flex();
+    let spec = meshnet(3, &[1, 1]);
+    let model = model(&spec, &device);
+    let data = vec![0.5; 2 * 64];
+    let input = Input {
+        data: &data,
+        channels: 2,
+        shape: [4; 3],
+    };
+    let result = class_map(
+        &model,
+        &spec,
+        input,
+        &InferOptions::default(),
+        &device,
+        &mut |_| ControlFlow::Break(()),
+    );
+    assert!(matches!(result, Err(InferError::Cancelled)));
+}
+
+#[test]
+fn images_that_do_not_suit_the_network_are_refused() {
+    let device = Device::flex();
+    let spec = meshnet(3, &[1]);
+    let model = model(&spec, &device);
+    let data = vec![0.5; 64];
+    let refuse = |channels, shape| {
+        let input = Input {
+            data: &data,
+            channels,
+            shape,
+        };
+        class_map(
+            &model,
+            &spec,
+            input,
+            &InferOptions::default(),
+            &device,
+            &mut |_| ControlFlow::Continue(()),
+        )
+    };
+    assert!(matches!(
+        refuse(1, [4; 3]),
+        Err(InferError::Channels {
+            expected: 2,
+            found: 1
+        })
+    ));
+    assert!(matches!(refuse(2, [4; 3]), Err(InferError::Values { .. })));
+    assert!(matches!(
+        refuse(2, [usize::MAX; 3]),
+        Err(InferError::Values { .. })
+    ));
+}
