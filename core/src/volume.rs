@@ -2,9 +2,12 @@
 
 mod error;
 mod grid;
+mod orientation;
+mod permute;
 
 pub use self::error::VolumeError;
 pub use self::grid::{Affine, Grid};
+pub use self::orientation::{Orientation, Reorientation};
 
 /// Scalar values on a [`Grid`].
 ///

@@ -14,4 +14,13 @@ pub enum VolumeError {
         /// Values given.
         values: usize,
     },
+    /// The affine has no inverse, so voxel axes have no direction.
+    #[error("the affine is singular or not finite")]
+    SingularAffine,
+    /// Not three letters, one of each of R/L, A/P and S/I.
+    #[error("`{text}` is not an orientation: three letters, one of each of R/L, A/P, S/I")]
+    Orientation {
+        /// What was given.
+        text: String,
+    },
 }
