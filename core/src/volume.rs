@@ -1,13 +1,47 @@
-//! Volumes on a voxel grid in world space, and the file formats that hold them.
+//! Volumes on a voxel grid in world space, and the file formats that hold them: NIfTI-1 and
+//! NIfTI-2 (read and written), MGH (read), each plain or gzip-compressed.
+//!
+//! Reading goes from any `Read`, slab by slab ([`VolumeReader`]) or whole ([`read_volume`],
+//! [`read_labels`], [`read_raw`]); values, scaling and affines agree with nibabel's. Writing goes
+//! to any `Write` and keeps the geometry of the source's [`Header`] to the bit.
+//!
+//! The `nifti` crate (0.18) is not used here, because it knows NIfTI-1 only, reads the first
+//! member of a gzip stream alone, takes the voxel size from `bitpix` instead of `datatype`,
+//! applies a NaN slope, panics on a negative `pixdim` in a qform, allocates what the header
+//! claims, and writes to paths only, which leaves out the browser. The workspace's tests read the
+//! files written here with it.
 
+mod datatype;
+mod decode;
 mod error;
+mod finite;
 mod grid;
+mod header;
+mod layout;
+mod mgh;
 mod orientation;
 mod permute;
+mod raw;
+mod reader;
+mod rotation;
+#[cfg(test)]
+mod tests;
+mod write;
 
+pub use self::datatype::{DataType, Scaling};
+pub use self::decode::Sample;
 pub use self::error::VolumeError;
+pub use self::finite::NonFinite;
 pub use self::grid::{Affine, Grid};
+pub use self::header::{AffineSource, Format, Header, NiftiVersion};
 pub use self::orientation::{Orientation, Reorientation};
+pub use self::raw::RawData;
+pub use self::reader::{
+    ReadOptions, VolumeReader, read_header, read_labels, read_raw, read_volume,
+};
+pub use self::write::{
+    Stored, VolumeWriter, WriteOptions, label_datatype, write_labels, write_raw, write_volume,
+};
 
 /// Scalar values on a [`Grid`].
 ///

@@ -52,8 +52,8 @@ impl Affine {
         };
         let mut out = [[0.0; 4]; 3];
         for (i, row) in out.iter_mut().enumerate() {
-            for j in 0..3 {
-                row[j] = cofactor(j, i);
+            for (j, v) in row.iter_mut().take(3).enumerate() {
+                *v = cofactor(j, i);
             }
             row[3] = -(row[0] * m[0][3] + row[1] * m[1][3] + row[2] * m[2][3]);
         }
@@ -76,9 +76,9 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// Number of voxels.
+    /// Number of voxels; saturates, so that no volume can be built on a shape that overflows.
     pub fn voxels(&self) -> usize {
-        self.shape.iter().product()
+        self.shape.iter().fold(1, |a, n| a.saturating_mul(*n))
     }
 
     /// Edge lengths of a voxel in mm.

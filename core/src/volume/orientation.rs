@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::permute::Permutation;
+use super::rotation::nearest_rotation;
 use super::{Affine, Grid, Volume, VolumeError};
 
 /// Letters of the world axes: towards smaller, towards larger coordinates.
@@ -263,52 +264,6 @@ impl<T: Copy> Volume<T> {
     pub fn reoriented(&self, target: Orientation) -> Result<Self, VolumeError> {
         Ok(self.grid.orientation()?.to(target).apply(self))
     }
-}
-
-/// The orthogonal matrix nearest to the affine's columns scaled to unit length.
-///
-/// Newton's iteration `X <- (X + X^-T) / 2` converges quadratically to the polar factor that a
-/// singular value decomposition would give.
-fn nearest_rotation(affine: &Affine) -> Option<[[f64; 3]; 3]> {
-    affine.inverse()?;
-    let zoom = affine.spacing();
-    let mut x = Affine(
-        affine
-            .0
-            .map(|r| [r[0] / zoom[0], r[1] / zoom[1], r[2] / zoom[2], 0.0]),
-    );
-    for _ in 0..60 {
-        let inv = inverse3(&x)?;
-        let mut change: f64 = 0.0;
-        for i in 0..3 {
-            for j in 0..3 {
-                let v = 0.5 * (x.0[i][j] + inv[j][i]);
-                change = change.max((v - x.0[i][j]).abs());
-                x.0[i][j] = v;
-            }
-        }
-        if change < 1e-15 {
-            break;
-        }
-    }
-    Some(x.0.map(|r| [r[0], r[1], r[2]]))
-}
-
-/// Inverse of the 3x3 part; unlike [`Affine::inverse`] without a bound on how flat it may be.
-fn inverse3(m: &Affine) -> Option<[[f64; 3]; 3]> {
-    let det = m.determinant();
-    let m = &m.0;
-    let out = [0, 1, 2].map(|i| {
-        [0, 1, 2].map(|j| {
-            let (r1, r2) = ((j + 1) % 3, (j + 2) % 3);
-            let (c1, c2) = ((i + 1) % 3, (i + 2) % 3);
-            (m[r1][c1] * m[r2][c2] - m[r1][c2] * m[r2][c1]) / det
-        })
-    });
-    out.iter()
-        .flatten()
-        .all(|v: &f64| v.is_finite())
-        .then_some(out)
 }
 
 #[cfg(test)]
