@@ -8,8 +8,7 @@
 //! The `nifti` crate (0.18) is not used here, because it knows NIfTI-1 only, reads the first
 //! member of a gzip stream alone, takes the voxel size from `bitpix` instead of `datatype`,
 //! applies a NaN slope, panics on a negative `pixdim` in a qform, allocates what the header
-//! claims, and writes to paths only, which leaves out the browser. The workspace's tests read the
-//! files written here with it.
+//! claims, and writes to paths only, which leaves out the browser.
 
 mod datatype;
 mod decode;
