@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+mod colormap;
+
+pub use self::colormap::LabelError;
+
 /// The integer type of label maps.
 pub type Label = u16;
 

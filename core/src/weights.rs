@@ -1,1 +1,31 @@
-//! Reading network weights from every format they are published in.
+//! Reading network weights from every format they are published in, and the model file.
+//!
+//! [`read`] turns a file of any single-file format into a [`StateDict`], [`tfjs::read`] a
+//! TensorFlow.js model. [`identify`] finds the network that the tensors belong to and names them
+//! as its parameters, [`load_into`] puts them there. A [`ModelFile`] keeps weights with their
+//! network, preprocessing, labels and origin.
+//!
+//! Nothing here runs what a file says, and every size in a file is checked before memory is taken
+//! for it.
+
+mod apply;
+mod burnpack;
+mod error;
+mod format;
+mod known;
+mod model_file;
+mod pickle;
+mod pytorch;
+mod report;
+mod safetensors;
+mod spec;
+mod state_dict;
+pub mod tfjs;
+
+pub use self::apply::{LoadOptions, Partial, collect, load_into, parameters_of};
+pub use self::error::WeightsError;
+pub use self::format::{Format, ReadOptions, detect, read};
+pub use self::model_file::{Hints, ModelFile, Precision, Provenance, sha256};
+pub use self::report::{LoadReport, Mismatched};
+pub use self::spec::{Identified, identify, parameters};
+pub use self::state_dict::StateDict;

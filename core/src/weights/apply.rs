@@ -1,0 +1,297 @@
+//! Loading a state dict into a burn module, and collecting one from it.
+//!
+//! A parameter's name is its path through the module's fields and indices. Names of enum variants
+//! are left out, so that an enum of networks has the names of the network it holds.
+
+use std::collections::HashSet;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{DType, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use super::report::{LoadReport, Mismatched};
+use super::state_dict::values;
+use super::{StateDict, WeightsError};
+
+/// Which parameters must be there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Partial {
+    /// All.
+    #[default]
+    None,
+    /// Those of the encoder. A head of the same names and shapes is not loaded.
+    EncoderOnly,
+}
+
+/// How [`load_into`] treats what does not fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadOptions {
+    /// Which parameters must be there.
+    pub partial: Partial,
+    /// Where the network reads `n` image channels and the weights were made for 1: repeat the
+    /// first convolution along its input channels, divided by `n`, so that an image in all
+    /// channels gives what it gave before.
+    pub repeat_stem: bool,
+}
+
+/// What encoder parameters are called.
+const ENCODER: &str = "encoder.";
+/// First convolutions of the networks.
+const STEMS: [&str; 3] = [
+    "encoder.in_conv.conv1.conv.weight",
+    "encoder.stem.weight",
+    "convs.0.weight",
+];
+
+/// Loads the tensors of `state` into the parameters of `module`, as float32 on their device.
+///
+/// Tensors are converted one at a time. Parameters not initialised yet stay so until they are
+/// loaded. Whether a parameter is trained stays as it is.
+///
+/// # Errors
+/// [`WeightsError::Mismatch`] with the report if a wanted parameter is missing or has another
+/// shape; tensors beyond the parameters are only reported. Nothing is loaded then.
+pub fn load_into<M: Module>(
+    module: M,
+    state: &StateDict,
+    options: &LoadOptions,
+) -> Result<(M, LoadReport), WeightsError> {
+    let expected = parameters_of(&module);
+    let (plan, report) = plan(&expected, state, options);
+    let lacks = match options.partial {
+        Partial::None => !report.missing.is_empty(),
+        Partial::EncoderOnly => report.missing.iter().any(|name| name.starts_with(ENCODER)),
+    };
+    if lacks || !report.mismatched.is_empty() || report.matched.is_empty() {
+        return Err(WeightsError::Mismatch(Box::new(report)));
+    }
+    let mut loader = Loader {
+        path: Path::default(),
+        state,
+        plan: &plan,
+        error: None,
+    };
+    let module = module.map(&mut loader);
+    match loader.error {
+        Some(error) => Err(error),
+        None => Ok((module, report)),
+    }
+}
+
+/// Names and shapes of a module's float parameters, without initialising them.
+pub fn parameters_of<M: Module>(module: &M) -> Vec<(String, Vec<usize>)> {
+    let mut lister = Lister::default();
+    module.visit(&mut lister);
+    lister.parameters
+}
+
+/// The float parameters of a module as float32, named as [`load_into`] names them.
+///
+/// # Errors
+/// If two parameters have one name or one is not of a float type.
+pub fn collect<M: Module>(module: &M) -> Result<StateDict, WeightsError> {
+    let mut collector = Collector {
+        path: Path::default(),
+        state: StateDict::new(),
+        error: None,
+    };
+    module.visit(&mut collector);
+    match collector.error {
+        Some(error) => Err(error),
+        None => Ok(collector.state),
+    }
+}
+
+/// What is to be done: names to load, and those to load repeated.
+#[derive(Default)]
+struct Loading {
+    names: HashSet<String>,
+    repeated: Option<String>,
+}
+
+fn plan(
+    expected: &[(String, Vec<usize>)],
+    state: &StateDict,
+    options: &LoadOptions,
+) -> (Loading, LoadReport) {
+    let mut report = LoadReport::compare(expected, state);
+    let mut loading = Loading::default();
+    if options.partial == Partial::EncoderOnly {
+        let (encoder, head) = report
+            .matched
+            .into_iter()
+            .partition(|n| n.starts_with(ENCODER));
+        report.matched = encoder;
+        report.missing.extend::<Vec<String>>(head);
+        let (encoder, head): (Vec<Mismatched>, _) = report
+            .mismatched
+            .into_iter()
+            .partition(|m| m.name.starts_with(ENCODER));
+        report.mismatched = encoder;
+        report.missing.extend(head.into_iter().map(|m| m.name));
+    }
+    if options.repeat_stem
+        && let Some(index) = report.mismatched.iter().position(repeatable)
+    {
+        let stem = report.mismatched.remove(index).name;
+        report.matched.push(stem.clone());
+        loading.repeated = Some(stem);
+    }
+    loading.names.extend(report.matched.iter().cloned());
+    (loading, report)
+}
+
+/// A first convolution that differs in that it reads one channel where many are given.
+fn repeatable(mismatched: &Mismatched) -> bool {
+    let (expected, found) = (&mismatched.expected, &mismatched.found);
+    STEMS.contains(&mismatched.name.as_str())
+        && expected.len() == 5
+        && found.len() == 5
+        && found[1] == 1
+        && expected[0] == found[0]
+        && expected[2..] == found[2..]
+}
+
+/// Repeats a weight `[out, 1, ..]` to `[out, n, ..]` and divides it by `n`.
+fn repeat(data: &[f32], out: usize, n: usize) -> Vec<f32> {
+    let taps = data.len() / out.max(1);
+    let filters = data.chunks_exact(taps.max(1));
+    filters
+        .flat_map(|filter| std::iter::repeat_n(filter, n).flatten())
+        .map(|value| value / n as f32)
+        .collect()
+}
+
+/// The way from the root to the current parameter.
+#[derive(Default)]
+struct Path(Vec<Option<String>>);
+
+impl Path {
+    fn enter(&mut self, name: &str, container: &str) {
+        self.0
+            .push((!container.starts_with("Enum")).then(|| name.to_owned()));
+    }
+
+    fn exit(&mut self) {
+        self.0.pop();
+    }
+
+    fn name(&self) -> String {
+        let parts: Vec<&str> = self.0.iter().flatten().map(String::as_str).collect();
+        parts.join(".")
+    }
+}
+
+#[derive(Default)]
+struct Lister {
+    path: Path,
+    parameters: Vec<(String, Vec<usize>)>,
+}
+
+impl ModuleVisitor for Lister {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.parameters
+            .push((self.path.name(), param.lazy_shape().to_vec()));
+    }
+}
+
+struct Collector {
+    path: Path,
+    state: StateDict,
+    error: Option<WeightsError>,
+}
+
+impl Collector {
+    fn add(&mut self, data: TensorData) -> Result<(), WeightsError> {
+        let name = self.path.name();
+        let data = if data.dtype() == DType::F32 {
+            data
+        } else {
+            TensorData::new(values(&name, &data)?, data.shape().clone())
+        };
+        self.state.insert(name, data)
+    }
+}
+
+impl ModuleVisitor for Collector {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.error.is_none()
+            && let Err(error) = self.add(param.val().into_data())
+        {
+            self.error = Some(error);
+        }
+    }
+}
+
+struct Loader<'a> {
+    path: Path,
+    state: &'a StateDict,
+    plan: &'a Loading,
+    error: Option<WeightsError>,
+}
+
+impl Loader<'_> {
+    /// The tensor for the current parameter, or none if it keeps its value.
+    fn data(&self, shape: &[usize]) -> Result<Option<TensorData>, WeightsError> {
+        let name = self.path.name();
+        if !self.plan.names.contains(&name) {
+            return Ok(None);
+        }
+        let data = self.state.f32(&name)?;
+        if self.plan.repeated.as_ref() != Some(&name) {
+            return Ok(Some(data));
+        }
+        let values = data
+            .try_into_vec::<f32>()
+            .map_err(|error| WeightsError::Io(std::io::Error::other(error.to_string())))?;
+        Ok(Some(TensorData::new(
+            repeat(&values, shape[0], shape[1]),
+            shape.to_vec(),
+        )))
+    }
+}
+
+impl ModuleMapper for Loader<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if self.error.is_some() {
+            return param;
+        }
+        match self.data(&param.lazy_shape().to_vec()) {
+            Ok(Some(data)) => {
+                let tensor = Tensor::from_data(data, (&param.lazy_device(), DType::F32));
+                let id = param.id;
+                param.transform_for_load(tensor, id)
+            }
+            Ok(None) => param,
+            Err(error) => {
+                self.error = Some(error);
+                param
+            }
+        }
+    }
+}

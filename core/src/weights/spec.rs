@@ -1,0 +1,94 @@
+//! Which network a state dict belongs to, from its names and shapes.
+
+mod config;
+mod mednext;
+mod meshnet;
+mod parameters;
+mod unet;
+
+use crate::label::LabelTable;
+use crate::model::Spec;
+use crate::preprocess::Plan;
+
+use super::known::Known;
+use super::report::LoadReport;
+use super::{StateDict, WeightsError};
+
+pub use self::parameters::parameters;
+
+/// What a state dict was found to be.
+#[derive(Clone, Debug)]
+pub struct Identified {
+    /// The network.
+    pub spec: Spec,
+    /// Name of the published network, where the weights' shapes are those of one.
+    pub name: Option<&'static str>,
+    /// Its preprocessing, where it is a published one.
+    pub plan: Option<Plan>,
+    /// Its classes, where they are published.
+    pub labels: Option<LabelTable>,
+    /// Tensors that are not parameters of the network; they were taken out of the state dict.
+    pub ignored: Vec<String>,
+}
+
+/// Finds the network that the tensors of `state` are the weights of, and brings their names to
+/// those of its parameters: prefixes are stripped, a MeshNet's layers become
+/// `convs.{i}.{weight,bias}`. Tensors of anything else are taken out and listed.
+///
+/// `config` is a JSON file that came with a MeshNet: the one published beside brainchop's models,
+/// or our own [`MeshNetConfig`](crate::model::MeshNetConfig) or [`Spec`]. Without it the
+/// dilations are known for published networks only.
+///
+/// # Errors
+/// If the names fit no network, parameters are missing or of another shape, or a MeshNet's
+/// dilations are not known.
+pub fn identify(state: &mut StateDict, config: Option<&[u8]>) -> Result<Identified, WeightsError> {
+    state.strip_prefixes()?;
+    let (spec, known) = if state.shape("encoder.in_conv.conv1.conv.weight").is_some() {
+        (Spec::UNet(unet::infer(state)?), None)
+    } else if state.shape("encoder.stem.weight").is_some()
+        && state.shape("encoder.enc_block_0.0.conv1.weight").is_some()
+    {
+        (Spec::MedNeXt(mednext::infer(state)?), None)
+    } else {
+        let (config, known) = meshnet::infer(state, config)?;
+        (Spec::MeshNet(config), known)
+    };
+    let ignored = fit(&spec, state)?;
+    Ok(Identified {
+        spec,
+        name: known.map(|known| known.name),
+        plan: known.map(Known::plan),
+        labels: known.map(Known::labels),
+        ignored,
+    })
+}
+
+/// Checks that `state` holds every parameter of the network in its shape, takes the rest out and
+/// returns its names.
+pub(super) fn fit(spec: &Spec, state: &mut StateDict) -> Result<Vec<String>, WeightsError> {
+    let expected = parameters(spec)?;
+    let report = LoadReport::compare(&expected, state);
+    if !report.missing.is_empty() || !report.mismatched.is_empty() {
+        return Err(WeightsError::Mismatch(Box::new(report)));
+    }
+    state.retain(|name| !report.unexpected.iter().any(|other| other == name));
+    Ok(report.unexpected)
+}
+
+/// The error for weights of another network.
+fn unknown(state: &StateDict, reason: impl Into<String>) -> WeightsError {
+    WeightsError::UnknownNetwork {
+        reason: reason.into(),
+        first: state.preview(),
+    }
+}
+
+/// The shape of a tensor that a network must have, as `N` sizes.
+fn shape<const N: usize>(state: &StateDict, name: &str) -> Result<[usize; N], WeightsError> {
+    let Some(found) = state.shape(name) else {
+        return Err(unknown(state, format!("no `{name}` in it")));
+    };
+    let array = found.try_into();
+    array.map_err(|_| unknown(state, format!("`{name}` has shape {found:?}")))
+}
