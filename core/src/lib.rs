@@ -8,6 +8,7 @@
 pub mod infer;
 pub mod kernel;
 pub mod label;
+pub mod metric;
 pub mod model;
 pub mod nn;
 pub mod preprocess;
