@@ -161,12 +161,8 @@ pub(super) fn of(config: &MeshNetConfig) -> Option<&'static Known> {
 
 impl Known {
     pub(super) fn plan(&self) -> Plan {
-        let conform = Step::Conform {
-            size: 256,
-            spacing: 1.0,
-        };
         Plan {
-            steps: vec![conform, Step::Normalize(self.normalization)],
+            steps: vec![Step::conform(), Step::Normalize(self.normalization)],
         }
     }
 

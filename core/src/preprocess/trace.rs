@@ -1,0 +1,153 @@
+//! What a plan did to one volume, and the way back.
+
+use serde::{Deserialize, Serialize};
+
+use crate::label::Label;
+use crate::volume::{Affine, Grid, Orientation, Volume};
+
+use super::conform::ByteScaling;
+use super::error::PlanError;
+use super::sample::{Border, nearest, trilinear};
+
+/// What one step of a plan did to one volume.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Applied {
+    /// [`Step::ReplaceNonFinite`](super::Step::ReplaceNonFinite).
+    ReplaceNonFinite {
+        /// Voxels replaced.
+        voxels: usize,
+        /// What they became.
+        value: f32,
+    },
+    /// [`Step::Reorient`](super::Step::Reorient).
+    Reorient {
+        /// Orientation before.
+        from: Orientation,
+        /// Orientation after.
+        to: Orientation,
+    },
+    /// [`Step::Conform`](super::Step::Conform).
+    Conform {
+        /// Whether the volume went to another grid; `false` where it was conformed already.
+        resampled: bool,
+        /// How intensities were scaled, `None` where they were only rounded.
+        scaling: Option<ByteScaling>,
+    },
+    /// [`Step::CropForeground`](super::Step::CropForeground).
+    CropForeground {
+        /// First voxel kept along each axis.
+        start: [usize; 3],
+        /// Voxels kept along each axis.
+        shape: [usize; 3],
+    },
+    /// [`Step::Normalize`](super::Step::Normalize).
+    Normalize {
+        /// Intensity that became 0.
+        offset: f64,
+        /// What the rest was divided by.
+        divisor: f64,
+    },
+    /// [`Step::Resample`](super::Step::Resample).
+    Resample {
+        /// Voxels along each axis.
+        shape: [usize; 3],
+    },
+}
+
+/// What a plan did to one volume: enough to take labels of the prepared volume back to the
+/// native grid.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trace {
+    /// Grid of the volume that the plan was applied to.
+    pub native: Grid,
+    /// Grid of the prepared volume.
+    pub prepared: Grid,
+    /// What each step of the plan did.
+    pub steps: Vec<Applied>,
+    /// Native voxel positions to prepared ones.
+    pub(super) to_prepared: Affine,
+}
+
+impl Trace {
+    /// Whether every prepared voxel is a native voxel, so that restoring is exact.
+    pub fn is_exact(&self) -> bool {
+        self.to_prepared.0.iter().all(|row| {
+            let units = row[..3].iter().filter(|v| v.abs() == 1.0).count();
+            let zeros = row[..3].iter().filter(|v| **v == 0.0).count();
+            units == 1 && zeros == 2 && row[3].fract() == 0.0
+        })
+    }
+
+    /// Labels of the prepared volume on the native grid; 0 where the prepared volume does not
+    /// reach.
+    ///
+    /// Exact where the plan only reoriented and cropped. Otherwise each native voxel takes the
+    /// label of the nearest prepared voxel.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::Shape`] when `labels` has not the prepared shape, [`PlanError::TooLarge`] and
+    /// [`PlanError::OutOfMemory`] for the native grid.
+    pub fn restore_labels(&self, labels: &Volume<Label>) -> Result<Volume<Label>, PlanError> {
+        let shape = check(labels, &self.prepared)?;
+        let data = nearest(
+            labels.data(),
+            shape,
+            self.native.shape,
+            &self.to_prepared,
+            0,
+        )?;
+        Ok(Volume::new(self.native.clone(), data)?)
+    }
+
+    /// A map of scores (probabilities, heat) of the prepared volume on the native grid,
+    /// trilinearly; 0 where the prepared volume does not reach.
+    ///
+    /// # Errors
+    ///
+    /// As [`Trace::restore_labels`].
+    pub fn restore_scores(&self, scores: &Volume<f32>) -> Result<Volume<f32>, PlanError> {
+        let shape = check(scores, &self.prepared)?;
+        let data = trilinear(
+            scores.data(),
+            shape,
+            self.native.shape,
+            &self.to_prepared,
+            Border::Clamp,
+            |v| v,
+        )?;
+        Ok(Volume::new(self.native.clone(), data)?)
+    }
+
+    /// Labels of the native volume on the prepared grid, by nearest neighbour, 0 outside: how a
+    /// reference segmentation follows its image through the plan.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::Shape`] when `labels` has not the native shape, [`PlanError::SingularAffine`]
+    /// when a trace from a file cannot be inverted, and those of memory.
+    pub fn prepare_labels(&self, labels: &Volume<Label>) -> Result<Volume<Label>, PlanError> {
+        let shape = check(labels, &self.native)?;
+        let to_native = self
+            .to_prepared
+            .inverse()
+            .ok_or(PlanError::SingularAffine)?;
+        let data = nearest(labels.data(), shape, self.prepared.shape, &to_native, 0)?;
+        Ok(Volume::new(self.prepared.clone(), data)?)
+    }
+}
+
+/// The shape of `volume`, which must be `expected`'s.
+fn check<T>(volume: &Volume<T>, expected: &Grid) -> Result<[usize; 3], PlanError> {
+    let found = volume.grid().shape;
+    if found == expected.shape {
+        Ok(found)
+    } else {
+        Err(PlanError::Shape {
+            expected: expected.shape,
+            found,
+        })
+    }
+}
