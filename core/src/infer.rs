@@ -4,10 +4,22 @@
 //! overlap and their logits are averaged. [`exact tiling`](tile) suits a MeshNet without norm: the
 //! result is that of the whole volume at once.
 
+mod components;
 mod error;
+mod fill;
+mod label_error;
 mod network;
+mod runs;
 pub mod sliding_window;
+mod statistics;
 pub mod tile;
 
+pub use self::components::{
+    Components, MinimumSize, keep_largest, keep_largest_per_label, remove_small,
+};
 pub use self::error::InferError;
+pub use self::fill::fill_holes;
+pub use self::label_error::LabelError;
 pub use self::network::{InferOptions, Input, Method, OnProgress, Progress, class_map};
+pub use self::runs::{Connectivity, Grouping};
+pub use self::statistics::{BoundingBox, LabelReport, LabelStatistics};
