@@ -66,6 +66,8 @@ def main():
     net = Net()
     # A state dict proper has an attribute beside its items.
     torch.save(net.state_dict(), HERE / "state_dict.pth")
+    # The first header in this archive's directory is as long as the zip64 record behind it.
+    torch.save(net.state_dict(), HERE / "name_of_21_characters.pth")
     torch.save({"network_weights": net.state_dict(), "epoch": 3}, HERE / "network_weights.pth")
     torch.save({n: torch.nn.Parameter(p) for n, p in net.state_dict().items()},
                HERE / "parameters.pth")

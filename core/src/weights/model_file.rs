@@ -29,7 +29,7 @@ pub use self::entries::{Hints, Provenance};
 use self::checksum::Checksum;
 use super::burnpack::{self, pack_error};
 use super::spec::fit;
-use super::state_dict::{shared, values};
+use super::state_dict::{reserve, shared, values};
 use super::{StateDict, WeightsError};
 use crate::label::LabelTable;
 use crate::model::Spec;
@@ -164,24 +164,15 @@ impl ModelFile {
         let mut tensors = Vec::with_capacity(named.len());
         for (name, data) in named {
             let bytes = store(&name, &data, precision)?;
-            let shape = data.shape().clone();
+            let (shape, len) = (data.shape().clone(), bytes.len());
             checksum.tensor(&name, dtype, &shape, &bytes);
             // Converted again when its turn comes, so that one tensor is in memory twice, not all.
             let again = name.clone();
             let provider = move || {
-                let bytes = store(&again, &data, precision);
-                bytes
-                    .map(Bytes::from_elems)
-                    .map_err(|e| burn_pack::Error::IoError(e.to_string()))
+                store(&again, &data, precision)
+                    .map_err(|error| burn_pack::Error::IoError(error.to_string()))
             };
-            tensors.push(Tensor::deferred(
-                name,
-                dtype,
-                shape,
-                None,
-                bytes.len(),
-                provider,
-            ));
+            tensors.push(Tensor::deferred(name, dtype, shape, None, len, provider));
         }
         let sum = checksum.finish();
 
@@ -189,7 +180,12 @@ impl ModelFile {
         for (key, value) in &entries {
             writer = writer.with_metadata(key, value);
         }
-        let bytes = writer.into_bytes().map_err(|error| pack_error(&error))?;
+        let size = writer.size().map_err(|error| pack_error(&error))?;
+        let mut bytes = reserve::<u8>(size, "the model file")?;
+        bytes.resize(size, 0);
+        writer
+            .write_into(&mut bytes)
+            .map_err(|error| pack_error(&error))?;
         out.write_all(&bytes)?;
         out.flush()?;
         Ok(sum)
@@ -223,33 +219,25 @@ pub(super) fn is_model_file(bytes: &[u8]) -> bool {
         .any(|window| window == entries::VERSION.as_bytes())
 }
 
-/// The bytes of a tensor as they are stored.
-fn store(name: &str, data: &TensorData, precision: Precision) -> Result<Vec<u8>, WeightsError> {
-    let same = match precision {
-        Precision::Full => DType::F32,
-        Precision::Half => DType::F16,
-    };
-    if data.dtype() == same {
-        let mut bytes = super::state_dict::reserve(data.as_bytes().len(), name)?;
-        bytes.extend_from_slice(data.as_bytes());
-        return Ok(bytes);
-    }
-    let values = values(name, data)?;
-    let mut bytes = super::state_dict::reserve(values.len() * same.size(), name)?;
-    for value in values {
-        match precision {
-            Precision::Full => bytes.extend_from_slice(&value.to_le_bytes()),
-            Precision::Half => {
-                let half = f16::from_f32(value);
-                if half.is_infinite() && value.is_finite() {
-                    return Err(WeightsError::Overflow {
-                        name: name.to_owned(),
-                        value,
-                    });
-                }
-                bytes.extend_from_slice(&half.to_le_bytes());
-            }
+/// The bytes of a tensor as they are stored: its own where no conversion is needed.
+fn store(name: &str, data: &TensorData, precision: Precision) -> Result<Bytes, WeightsError> {
+    let values = match (precision, data.dtype()) {
+        (Precision::Full, DType::F32) | (Precision::Half, DType::F16) => {
+            return Ok(data.bytes().clone());
         }
+        _ => values(name, data)?,
+    };
+    if precision == Precision::Full {
+        return Ok(Bytes::from_elems(values));
     }
-    Ok(bytes)
+    let mut halves = reserve(values.len(), name)?;
+    for value in values {
+        let half = f16::from_f32(value);
+        if half.is_infinite() && value.is_finite() {
+            let name = name.to_owned();
+            return Err(WeightsError::Overflow { name, value });
+        }
+        halves.push(half);
+    }
+    Ok(Bytes::from_elems(halves))
 }

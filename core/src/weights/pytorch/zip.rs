@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io::{self, Cursor, Read};
 
 use burn_pack::Bytes;
+use zip::read::{ArchiveOffset, Config};
 use zip::{CompressionMethod, ZipArchive, ZipReadOptions};
 
 use crate::weights::state_dict::{reserve, shared};
@@ -26,7 +27,13 @@ pub(super) struct Archive<'a> {
 
 impl<'a> Archive<'a> {
     pub(super) fn open(bytes: &'a Bytes) -> Result<Self, WeightsError> {
-        let zip = ZipArchive::new(Cursor::new(&bytes[..])).map_err(|error| damaged("", &error))?;
+        // Nothing precedes the archive. Left to find that out, zip 9.8 starts at the second entry
+        // of archives with a zip64 record, as torch writes, whose first header is 76 bytes long.
+        let config = Config {
+            archive_offset: ArchiveOffset::Known(0),
+        };
+        let zip = ZipArchive::with_config(config, Cursor::new(&bytes[..]))
+            .map_err(|error| damaged("", &error))?;
         let root = zip
             .file_names()
             .flatten()

@@ -16,8 +16,11 @@ pub(super) fn infer(
     state: &mut StateDict,
     config: Option<&[u8]>,
 ) -> Result<(MeshNetConfig, Option<&'static Known>), WeightsError> {
+    let first = state.preview();
     normalise(state)?;
-    let widths = Widths::of(state)?;
+    // The message has the names of the file.
+    let widths =
+        Widths::of(state).map_err(|reason| WeightsError::UnknownNetwork { reason, first })?;
     let bias = complete_biases(state, &widths)?;
     let description = match config {
         Some(config) => config::parse(config)?,
@@ -112,7 +115,7 @@ struct Widths {
 
 impl Widths {
     /// A chain of convolutions of kernel 3 and a last one of kernel 1.
-    fn of(state: &StateDict) -> Result<Self, WeightsError> {
+    fn of(state: &StateDict) -> Result<Self, String> {
         let layers = state
             .names()
             .filter(|name| name.ends_with(".weight"))
@@ -137,10 +140,9 @@ impl Widths {
                     outs.push(out);
                 }
                 _ => {
-                    let reason = format!(
+                    return Err(format!(
                         "layer {layer} of {layers} has weights {found:?}, so it is no MeshNet"
-                    );
-                    return Err(unknown(state, reason));
+                    ));
                 }
             }
         }
@@ -150,7 +152,7 @@ impl Widths {
                 hidden: outs,
                 classes,
             }),
-            _ => Err(unknown(state, format!("a MeshNet of {layers} layers"))),
+            _ => Err(format!("a MeshNet of {layers} layers")),
         }
     }
 }
