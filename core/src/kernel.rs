@@ -11,8 +11,16 @@ use burn::Tensor;
 
 use crate::nn::Activation;
 
+#[cfg(feature = "flex")]
+mod cpu;
+#[cfg(feature = "flex")]
+mod flex;
+#[cfg(feature = "flex")]
+mod flex_op;
 mod options;
 mod portable;
+#[cfg(all(test, feature = "flex"))]
+mod tests;
 
 pub use self::options::Conv3dOptions;
 
@@ -35,6 +43,14 @@ pub fn conv3d(
     options: &Conv3dOptions,
 ) -> Tensor<5> {
     options::check_conv3d(&x, &weight, bias.as_ref(), options);
+    #[cfg(feature = "flex")]
+    if flex::takes(&x, Some(&weight), [bias.as_ref(), None]) {
+        let op = flex_op::Op::Conv {
+            options: *options,
+            activation: None,
+        };
+        return flex::run(x, Some(weight), bias, op);
+    }
     portable::conv3d(x, weight, bias, options)
 }
 
@@ -51,6 +67,18 @@ pub fn conv3d_activated(
     options: &Conv3dOptions,
     activation: Activation,
 ) -> Tensor<5> {
+    #[cfg(feature = "flex")]
+    if !x.is_autodiff()
+        && !weight.is_autodiff()
+        && flex::takes(&x, Some(&weight), [bias.as_ref(), None])
+    {
+        options::check_conv3d(&x, &weight, bias.as_ref(), options);
+        let op = flex_op::Op::Conv {
+            options: *options,
+            activation: Some(activation),
+        };
+        return flex::run(x, Some(weight), bias, op);
+    }
     activate(conv3d(x, weight, bias, options), activation)
 }
 
@@ -73,7 +101,16 @@ pub fn depthwise_conv3d(
     padding: usize,
 ) -> Tensor<5> {
     options::check_depthwise(&x, &weight, bias.as_ref(), stride, padding);
-    portable::depthwise_conv3d(x, weight, bias, stride, padding)
+    #[cfg(feature = "flex")]
+    if flex::takes(&x, Some(&weight), [bias.as_ref(), None]) {
+        return flex::run(
+            x,
+            Some(weight),
+            bias,
+            flex_op::Op::Depthwise { stride, padding },
+        );
+    }
+    portable::depthwise_conv3d(x, &weight, bias, stride, padding)
 }
 
 /// Transposed convolution of each channel with its own kernel, kernel 3, stride 2, padding 1
@@ -94,6 +131,10 @@ pub fn depthwise_conv_transpose3d(
     bias: Option<Tensor<1>>,
 ) -> Tensor<5> {
     options::check_depthwise_transpose(&x, &weight, bias.as_ref());
+    #[cfg(feature = "flex")]
+    if flex::takes(&x, Some(&weight), [bias.as_ref(), None]) {
+        return flex::run(x, Some(weight), bias, flex_op::Op::DepthwiseTranspose);
+    }
     portable::depthwise_conv_transpose3d(x, weight, bias)
 }
 
@@ -111,6 +152,10 @@ pub fn depthwise_conv_transpose3d(
 #[must_use]
 pub fn conv_transpose3d(x: Tensor<5>, weight: Tensor<5>, bias: Option<Tensor<1>>) -> Tensor<5> {
     let kernel = options::check_transpose(&x, &weight, bias.as_ref());
+    #[cfg(feature = "flex")]
+    if flex::takes(&x, Some(&weight), [bias.as_ref(), None]) {
+        return flex::run(x, Some(weight), bias, flex_op::Op::Transpose);
+    }
     portable::conv_transpose3d(x, weight, bias, kernel)
 }
 
@@ -130,12 +175,25 @@ pub fn instance_norm(
     activation: Option<Activation>,
 ) -> Tensor<5> {
     options::check_norm(&x, weight.as_ref(), bias.as_ref());
+    #[cfg(feature = "flex")]
+    if flex::takes(&x, None, [weight.as_ref(), bias.as_ref()]) {
+        return flex::run(x, weight, bias, flex_op::Op::Norm { eps, activation });
+    }
     portable::instance_norm(x, weight, bias, eps, activation)
 }
 
 /// Applies an activation to every element.
 #[must_use]
 pub fn activate<const D: usize>(x: Tensor<D>, activation: Activation) -> Tensor<D> {
+    #[cfg(feature = "flex")]
+    if flex::takes(&x, None, [None, None]) {
+        return flex::run(
+            x,
+            None::<Tensor<1>>,
+            None,
+            flex_op::Op::Activate(activation),
+        );
+    }
     portable::activate(x, activation)
 }
 
@@ -149,5 +207,9 @@ pub fn activate<const D: usize>(x: Tensor<D>, activation: Activation) -> Tensor<
 #[must_use]
 pub fn max_pool2(x: Tensor<5>) -> Tensor<5> {
     options::check_pool(&x);
+    #[cfg(feature = "flex")]
+    if flex::takes(&x, None, [None, None]) {
+        return flex::run(x, None::<Tensor<1>>, None, flex_op::Op::MaxPool2);
+    }
     portable::max_pool2(x)
 }

@@ -47,7 +47,7 @@ fn pointwise(x: Tensor<5>, weight: Tensor<5>, bias: Option<Tensor<1>>) -> Tensor
 
 pub(super) fn depthwise_conv3d(
     x: Tensor<5>,
-    weight: Tensor<5>,
+    weight: &Tensor<5>,
     bias: Option<Tensor<1>>,
     stride: usize,
     padding: usize,
@@ -92,7 +92,7 @@ pub(super) fn depthwise_conv_transpose3d(
     bias: Option<Tensor<1>>,
 ) -> Tensor<5> {
     // The transpose of a strided convolution reads the input with zeros between its voxels.
-    depthwise_conv3d(spread(x), weight.flip([2, 3, 4]), bias, 1, 1)
+    depthwise_conv3d(spread(x), &weight.flip([2, 3, 4]), bias, 1, 1)
 }
 
 pub(super) fn conv_transpose3d(

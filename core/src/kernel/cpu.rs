@@ -1,0 +1,22 @@
+//! The kernels on slices, for processors: vectors by run-time detection, tasks over all cores.
+//!
+//! Layouts are those of the public functions, in memory order. Every sum is added in an order
+//! that depends on the shapes alone, so results do not change with the number of threads.
+
+mod conv;
+mod dense;
+mod lattice;
+mod norm;
+mod parallel;
+mod pointwise;
+mod pool;
+mod reduce;
+mod tile;
+mod weight;
+
+pub(crate) use self::conv::Conv;
+pub(crate) use self::lattice::Extent;
+pub(crate) use self::norm::{KEPT, Norm};
+pub(crate) use self::pointwise::{activate, activate_gradient};
+pub(crate) use self::pool::Pool;
+pub(crate) use self::reduce::per_channel as sum_per_channel;

@@ -1,0 +1,114 @@
+//! Convolutions with their gradients, by shape.
+
+use super::dense::{Dense, volume};
+use super::lattice::Extent;
+use super::pointwise;
+use super::weight::WeightGradient;
+use crate::nn::Activation;
+
+/// Shape of a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Conv {
+    pub(crate) batch: usize,
+    /// Independent convolutions: 1, or the channels of a depthwise convolution.
+    pub(crate) groups: usize,
+    /// Input channels of a group.
+    pub(crate) inputs: usize,
+    /// Output channels of a group.
+    pub(crate) outputs: usize,
+    /// Depth, height, width.
+    pub(crate) extent: [Extent; 3],
+}
+
+impl Conv {
+    pub(crate) fn in_size(&self) -> [usize; 3] {
+        self.extent.map(|axis| axis.input)
+    }
+
+    pub(crate) fn out_size(&self) -> [usize; 3] {
+        self.extent.map(|axis| axis.output)
+    }
+
+    fn kernel(&self) -> [usize; 3] {
+        self.extent.map(|axis| axis.kernel)
+    }
+
+    /// `[batch, groups * outputs, ..]` from the input and weights `[groups * outputs, inputs, ..]`.
+    pub(crate) fn forward(
+        &self,
+        input: &[f32],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        activation: Option<Activation>,
+    ) -> Vec<f32> {
+        let mut output =
+            vec![0.0; self.batch * self.groups * self.outputs * volume(self.out_size())];
+        let taps = volume(self.kernel());
+        let [d, h, w] = &self.extent;
+        let dense = Dense {
+            batch: self.batch,
+            groups: self.groups,
+            inputs: self.inputs,
+            outputs: self.outputs,
+            in_size: self.in_size(),
+            out_size: self.out_size(),
+            axes: [d.forward(true), h.forward(true), w.forward(false)],
+            kernel: self.kernel(),
+            weights,
+            output_stride: self.inputs * taps,
+            input_stride: taps,
+            bias,
+        };
+        match activation {
+            Some(activation) => {
+                dense.run(input, &mut output, |row| pointwise::apply(activation, row));
+            }
+            None => dense.run(input, &mut output, |_| ()),
+        }
+        output
+    }
+
+    /// `[batch, groups * inputs, ..]` from the output's gradient: the transposed convolution.
+    pub(crate) fn data_gradient(
+        &self,
+        gradient: &[f32],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Vec<f32> {
+        let mut output = vec![0.0; self.batch * self.groups * self.inputs * volume(self.in_size())];
+        let taps = volume(self.kernel());
+        let [d, h, w] = &self.extent;
+        let dense = Dense {
+            batch: self.batch,
+            groups: self.groups,
+            inputs: self.outputs,
+            outputs: self.inputs,
+            in_size: self.out_size(),
+            out_size: self.in_size(),
+            axes: [d.transposed(true), h.transposed(true), w.transposed(false)],
+            kernel: self.kernel(),
+            weights,
+            output_stride: taps,
+            input_stride: self.inputs * taps,
+            bias,
+        };
+        dense.run(gradient, &mut output, |_| ());
+        output
+    }
+
+    /// `[groups * outputs, inputs, kd, kh, kw]` from the input and the output's gradient.
+    pub(crate) fn weight_gradient(&self, input: &[f32], gradient: &[f32]) -> Vec<f32> {
+        let [d, h, w] = &self.extent;
+        let weight = WeightGradient {
+            batch: self.batch,
+            groups: self.groups,
+            inputs: self.inputs,
+            outputs: self.outputs,
+            in_size: self.in_size(),
+            out_size: self.out_size(),
+            axes: [d.forward(true), h.forward(true), w.forward(false)],
+            kernel: self.kernel(),
+        };
+        weight.run(input, gradient)
+    }
+}

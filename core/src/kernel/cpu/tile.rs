@@ -1,0 +1,183 @@
+//! The innermost loop of the dense convolution: a block of output channels times a run of voxels,
+//! held in registers while all input channels and taps are added.
+
+use macerator::Arch;
+use macerator::{Scalar, Simd, Vector, WithSimd, vload_unaligned, vstore_unaligned};
+
+/// Most output channels in one tile.
+pub(crate) const MAX_BLOCK: usize = 8;
+
+/// Floats that a tile may read past its last voxel.
+pub(crate) const SLACK: usize = 128;
+
+/// One tap of the kernel: where it reads, relative to the voxel, and where its weights are,
+/// relative to those of the input channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tap {
+    pub(crate) input: usize,
+    pub(crate) weight: usize,
+}
+
+/// One tile: `out[o][p] (+)= sum over i, t of weights[i][t][o] * input[i][p + t]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Tile<'a> {
+    /// First voxel of the run in the first input channel.
+    pub(crate) input: *const f32,
+    /// From one input channel to the next.
+    pub(crate) input_stride: usize,
+    pub(crate) inputs: usize,
+    pub(crate) taps: &'a [Tap],
+    /// A row of `block` values per input channel and tap.
+    pub(crate) weights: *const f32,
+    /// From one input channel to the next.
+    pub(crate) weight_stride: usize,
+    /// First voxel of the run in the first output channel.
+    pub(crate) output: *mut f32,
+    /// From one output channel to the next.
+    pub(crate) output_stride: usize,
+    /// Add to what `output` holds.
+    pub(crate) accumulate: bool,
+}
+
+struct Run<'a, const O: usize, const V: usize>(Tile<'a>);
+
+impl<const O: usize, const V: usize> WithSimd for Run<'_, O, V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self) {
+        let tile = self.0;
+        let lanes = f32::lanes::<S>();
+        let mut sums = [[0.0_f32.splat::<S>(); V]; O];
+        // SAFETY: `run` promises that the pointers cover what the tile reads and writes.
+        unsafe {
+            if tile.accumulate {
+                for (o, row) in sums.iter_mut().enumerate() {
+                    for (v, sum) in row.iter_mut().enumerate() {
+                        *sum = vload_unaligned(tile.output.add(o * tile.output_stride + v * lanes));
+                    }
+                }
+            }
+            let mut weights = tile.weights;
+            let mut input = tile.input;
+            for _ in 0..tile.inputs {
+                for tap in tile.taps {
+                    let start = input.add(tap.input);
+                    let row = weights.add(tap.weight);
+                    let mut x = [0.0_f32.splat::<S>(); V];
+                    for (v, x) in x.iter_mut().enumerate() {
+                        *x = vload_unaligned(start.add(v * lanes));
+                    }
+                    for (o, sums) in sums.iter_mut().enumerate() {
+                        let w: Vector<S, f32> = (*row.add(o)).splat();
+                        for (sum, x) in sums.iter_mut().zip(x) {
+                            *sum = x.mul_add(w, *sum);
+                        }
+                    }
+                }
+                // Wrapping: after the last channel nothing is read.
+                input = input.wrapping_add(tile.input_stride);
+                weights = weights.wrapping_add(tile.weight_stride);
+            }
+            for (o, row) in sums.into_iter().enumerate() {
+                for (v, sum) in row.into_iter().enumerate() {
+                    vstore_unaligned(tile.output.add(o * tile.output_stride + v * lanes), sum);
+                }
+            }
+        }
+    }
+}
+
+/// How tiles are cut on this machine.
+#[derive(Clone, Copy)]
+pub(crate) struct Machine {
+    pub(crate) arch: Arch,
+    /// Floats in a vector.
+    pub(crate) lanes: usize,
+    /// Vector registers.
+    registers: usize,
+}
+
+impl Machine {
+    pub(crate) fn detect() -> Self {
+        struct Lanes;
+        impl WithSimd for Lanes {
+            type Output = usize;
+
+            #[inline(always)]
+            fn with_simd<S: Simd>(self) -> usize {
+                f32::lanes::<S>()
+            }
+        }
+        let arch = Arch::detect();
+        // SAFETY: `detect` only names what the processor has.
+        let lanes = unsafe { arch.dispatch(Lanes) };
+        let registers = if lanes == 16 || cfg!(target_arch = "aarch64") {
+            32
+        } else {
+            16
+        };
+        Self {
+            arch,
+            lanes,
+            registers,
+        }
+    }
+
+    /// Output channels in a tile, at most.
+    pub(crate) fn block(&self) -> usize {
+        if self.registers == 32 { MAX_BLOCK } else { 6 }
+    }
+
+    /// Vectors in a run for a block of this many channels.
+    pub(crate) fn vectors(&self, block: usize) -> usize {
+        match (self.registers, block) {
+            (32, 7 | 8) => 3,
+            (32, 5 | 6) => 4,
+            (32, 4) => 6,
+            (32, _) => 8,
+            (_, 5 | 6) => 2,
+            (_, 4) => 3,
+            (_, 3) => 4,
+            _ => 6,
+        }
+    }
+
+    /// Computes one tile of `block` channels times `vectors` vectors.
+    ///
+    /// # Safety
+    /// For every input channel and tap, `vectors * lanes` floats are readable; the weights are as
+    /// [`Tile`] says; and `block` rows of as many floats are writable at the output.
+    pub(crate) unsafe fn run(&self, block: usize, vectors: usize, tile: Tile<'_>) {
+        macro_rules! pick {
+            ($($o:literal: $($v:literal)*;)*) => {
+                match (block, vectors) {
+                    // SAFETY: the architecture was detected; the rest is the caller's promise.
+                    $($(($o, $v) => unsafe { self.arch.dispatch(Run::<$o, $v>(tile)) },)*)*
+                    _ => unreachable!("no tile of {block} channels by {vectors} vectors"),
+                }
+            };
+        }
+        pick! {
+            1: 1 2 3 4 6 8;
+            2: 1 2 3 4 6 8;
+            3: 1 2 3 4 8;
+            4: 1 2 3 4 6;
+            5: 1 2 3 4;
+            6: 1 2 3 4;
+            7: 1 2 3;
+            8: 1 2 3;
+        }
+    }
+
+    /// Vectors of the next run when `left` remain.
+    pub(crate) fn next_run(&self, block: usize, left: usize) -> usize {
+        let full = self.vectors(block);
+        if left >= full {
+            full
+        } else {
+            // 6 and 8 exist for full runs only in part; what is left goes in runs of 4 or fewer.
+            left.min(4).min(full)
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! The special kernels against the portable definitions, on random shapes with fixed seeds.
+
+use burn::Tensor;
+use burn::tensor::{Device, TensorData};
+
+use super::{
+    Conv3dOptions, activate, conv_transpose3d, conv3d, conv3d_activated,
+    depthwise_conv_transpose3d, depthwise_conv3d, instance_norm, max_pool2, portable,
+};
+use crate::nn::Activation;
+
+const CHANNELS: [usize; 8] = [1, 2, 3, 5, 8, 21, 30, 33];
+
+/// A xorshift generator: shapes and values are the same on every machine.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 >> 16
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+
+    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+
+    fn tensor<const D: usize>(&mut self, shape: [usize; D], device: &Device) -> Tensor<D> {
+        let count: usize = shape.iter().product();
+        let values: Vec<f32> = (0..count)
+            .map(|_| (self.next() % 4096) as f32 / 1024.0 - 2.0)
+            .collect();
+        Tensor::from_data(TensorData::new(values, shape), device)
+    }
+}
+
+/// Inputs of an operation: data, weight, bias.
+type Inputs = (Tensor<5>, Option<Tensor<5>>, Option<Tensor<1>>);
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_to_vec().expect("single precision")
+}
+
+/// Fails unless both agree to 1e-4 of the largest magnitude.
+fn assert_close(what: &str, case: &str, fast: &[f32], slow: &[f32]) {
+    assert_eq!(fast.len(), slow.len(), "{what} of {case}");
+    let scale = slow
+        .iter()
+        .fold(1e-3_f32, |scale, value| scale.max(value.abs()));
+    for (index, (fast, slow)) in fast.iter().zip(slow).enumerate() {
+        assert!(
+            (fast - slow).abs() <= 1e-4 * scale,
+            "{what}[{index}] of {case}: {fast}, expected {slow}"
+        );
+    }
+}
+
+/// Compares outputs and every gradient of two versions of an operation.
+fn compare(
+    case: &str,
+    random: &mut Random,
+    (x, weight, bias): Inputs,
+    fast_version: impl Fn(Inputs) -> Tensor<5>,
+    slow_version: impl Fn(Inputs) -> Tensor<5>,
+) {
+    let mut pull: Option<Tensor<5>> = None;
+    let mut results = Vec::new();
+    for version in [&fast_version as &dyn Fn(Inputs) -> Tensor<5>, &slow_version] {
+        let x = x.clone().autodiff().require_grad();
+        let weight = weight.clone().map(|w| w.autodiff().require_grad());
+        let bias = bias.clone().map(|b| b.autodiff().require_grad());
+        let y = version((x.clone(), weight.clone(), bias.clone()));
+        let plain = y.clone().inner();
+        let pull = pull
+            .get_or_insert_with(|| random.tensor(plain.dims(), &plain.device()))
+            .clone();
+        let grads = (y * pull.autodiff()).sum().backward();
+        let gradient =
+            |name: &'static str, values: Option<Vec<f32>>| (name, values.expect("a gradient"));
+        let mut all = vec![
+            ("output", values(plain)),
+            gradient("dx", x.grad(&grads).map(values)),
+        ];
+        if let Some(weight) = weight {
+            all.push(gradient("dweight", weight.grad(&grads).map(values)));
+        }
+        if let Some(bias) = bias {
+            all.push(gradient("dbias", bias.grad(&grads).map(values)));
+        }
+        results.push(all);
+    }
+    let slow = results.pop().expect("two versions");
+    let fast = results.pop().expect("two versions");
+    for ((what, fast), (_, slow)) in fast.iter().zip(&slow) {
+        assert_close(what, case, fast, slow);
+    }
+    let plain = fast_version((x, weight, bias));
+    assert_eq!(
+        values(plain),
+        fast[0].1,
+        "output of {case} without autodiff"
+    );
+}
+
+#[test]
+fn dense_convolution_matches_its_definition() {
+    let device = Device::flex();
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut cases = 0;
+    while cases < 120 {
+        let kernel = random.pick(&[1, 2, 3, 5]);
+        let stride = random.pick(&[1, 1, 2]);
+        let dilation = random.pick(&[1, 1, 2, 3, 16]);
+        let reach = dilation * (kernel - 1);
+        let mut pad = || random.below(reach.min(18) + 1);
+        let padding = [[pad(), pad()], [pad(), pad()], [pad(), pad()]];
+        let size: [usize; 3] = std::array::from_fn(|_| 1 + random.below(12));
+        let (n, inputs, outputs) = (
+            1 + random.below(3),
+            random.pick(&CHANNELS),
+            random.pick(&CHANNELS),
+        );
+        let options = Conv3dOptions {
+            stride: [stride; 3],
+            padding,
+            dilation: [dilation; 3],
+        };
+        let Some(out) = options.output_size(size, [kernel; 3]) else {
+            continue;
+        };
+        let work = n * inputs * outputs * out.iter().product::<usize>() * kernel.pow(3);
+        if work > 4_000_000 {
+            continue;
+        }
+        cases += 1;
+        let case = format!("{n}x{inputs}->{outputs} {size:?} kernel {kernel} {options:?}");
+        let x = random.tensor([n, inputs, size[0], size[1], size[2]], &device);
+        let weight = random.tensor([outputs, inputs, kernel, kernel, kernel], &device);
+        let bias = random
+            .pick(&[true, false])
+            .then(|| random.tensor([outputs], &device));
+        compare(
+            &case,
+            &mut random,
+            (x, Some(weight), bias),
+            |(x, w, b)| conv3d(x, w.expect("weight"), b, &options),
+            |(x, w, b)| portable::conv3d(x, w.expect("weight"), b, &options),
+        );
+    }
+}
+
+#[test]
+fn fused_activation_matches_two_steps() {
+    let device = Device::flex();
+    let mut random = Random(7);
+    let options = Conv3dOptions::same(3);
+    for activation in ACTIVATIONS {
+        let x = random.tensor([2, 3, 5, 6, 7], &device);
+        let weight = random.tensor([5, 3, 3, 3, 3], &device);
+        let bias = random.tensor([5], &device);
+        let fast = conv3d_activated(
+            x.clone(),
+            weight.clone(),
+            Some(bias.clone()),
+            &options,
+            activation,
+        );
+        let slow = portable::activate(
+            portable::conv3d(x, weight, Some(bias), &options),
+            activation,
+        );
+        assert_close(
+            "output",
+            &format!("{activation:?}"),
+            &values(fast),
+            &values(slow),
+        );
+    }
+}
+
+const ACTIVATIONS: [Activation; 6] = [
+    Activation::Relu,
+    Activation::LeakyRelu { slope: 0.01 },
+    Activation::Elu,
+    Activation::Gelu,
+    Activation::GeluTanh,
+    Activation::Silu,
+];
+
+#[test]
+fn views_are_read_in_their_order() {
+    let device = Device::flex();
+    let mut random = Random(11);
+    let x: Tensor<5> = random.tensor([2, 6, 5, 4, 3], &device);
+    let weight: Tensor<5> = random.tensor([3, 4, 3, 3, 3], &device);
+    let options = Conv3dOptions::same(3);
+    let turned = x.permute([0, 3, 2, 1, 4]);
+    let copied: Tensor<5> = Tensor::from_data(turned.clone().into_data(), &device);
+    let fast = conv3d(turned, weight.clone(), None, &options);
+    let slow = conv3d(copied, weight, None, &options);
+    assert_eq!(values(fast), values(slow));
+}
+
+#[test]
+fn depthwise_convolution_matches_its_definition() {
+    let device = Device::flex();
+    let mut random = Random(0x1234_5678_9abc_def1);
+    let mut cases = 0;
+    while cases < 60 {
+        let kernel = random.pick(&[1, 3, 5]);
+        let (stride, padding) = (1 + random.below(2), random.below(kernel));
+        let size: [usize; 3] = std::array::from_fn(|_| 1 + random.below(10));
+        let (n, channels) = (1 + random.below(3), random.pick(&CHANNELS));
+        let options = Conv3dOptions::new(stride, padding, 1);
+        if options.output_size(size, [kernel; 3]).is_none() {
+            continue;
+        }
+        cases += 1;
+        let case = format!("{n}x{channels} {size:?} kernel {kernel} stride {stride} pad {padding}");
+        let x = random.tensor([n, channels, size[0], size[1], size[2]], &device);
+        let weight = random.tensor([channels, 1, kernel, kernel, kernel], &device);
+        let bias = random
+            .pick(&[true, false])
+            .then(|| random.tensor([channels], &device));
+        compare(
+            &case,
+            &mut random,
+            (x, Some(weight), bias),
+            |(x, w, b)| depthwise_conv3d(x, w.expect("weight"), b, stride, padding),
+            |(x, w, b)| portable::depthwise_conv3d(x, &w.expect("weight"), b, stride, padding),
+        );
+    }
+}
+
+#[test]
+fn transposed_convolutions_match_their_definitions() {
+    let device = Device::flex();
+    let mut random = Random(0xfeed_beef_1234_5671);
+    for index in 0..40 {
+        let [d, h, w]: [usize; 3] = std::array::from_fn(|_| 1 + random.below(7));
+        let (n, inputs, outputs) = (
+            1 + random.below(3),
+            random.pick(&CHANNELS),
+            random.pick(&CHANNELS),
+        );
+        let kernel = 1 + index % 2;
+        let case = format!("{n}x{inputs}->{outputs} {d}x{h}x{w} kernel {kernel}");
+        let x: Tensor<5> = random.tensor([n, inputs, d, h, w], &device);
+        let weight = random.tensor([inputs, outputs, kernel, kernel, kernel], &device);
+        let bias = random
+            .pick(&[true, false])
+            .then(|| random.tensor([outputs], &device));
+        compare(
+            &case,
+            &mut random,
+            (x.clone(), Some(weight), bias),
+            |(x, w, b)| conv_transpose3d(x, w.expect("weight"), b),
+            |(x, w, b)| portable::conv_transpose3d(x, w.expect("weight"), b, kernel),
+        );
+        let weight = random.tensor([inputs, 1, 3, 3, 3], &device);
+        let bias = random
+            .pick(&[true, false])
+            .then(|| random.tensor([inputs], &device));
+        compare(
+            &format!("depthwise {case}"),
+            &mut random,
+            (x, Some(weight), bias),
+            |(x, w, b)| depthwise_conv_transpose3d(x, w.expect("weight"), b),
+            |(x, w, b)| portable::depthwise_conv_transpose3d(x, w.expect("weight"), b),
+        );
+    }
+}
+
+#[test]
+fn normalisation_matches_its_definition() {
+    let device = Device::flex();
+    let mut random = Random(99);
+    for index in 0..48 {
+        let [d, h, w]: [usize; 3] = std::array::from_fn(|_| 2 + random.below(19));
+        let (n, channels) = (1 + random.below(3), random.pick(&CHANNELS));
+        let activation = ACTIVATIONS.get(index % 7).copied();
+        let (with_weight, with_bias) = (index % 2 == 0, index % 3 != 0);
+        let case = format!("{n}x{channels} {d}x{h}x{w} {activation:?}");
+        let x: Tensor<5> = random.tensor([n, channels, d, h, w], &device);
+        let weight = with_weight.then(|| {
+            random
+                .tensor::<1>([channels], &device)
+                .reshape([channels, 1, 1, 1, 1])
+        });
+        let bias = with_bias.then(|| random.tensor([channels], &device));
+        let flat = |w: Option<Tensor<5>>| w.map(|w| w.reshape([channels]));
+        compare(
+            &case,
+            &mut random,
+            (x, weight, bias),
+            |(x, w, b)| instance_norm(x, flat(w), b, 1e-5, activation),
+            |(x, w, b)| portable::instance_norm(x, flat(w), b, 1e-5, activation),
+        );
+    }
+}
+
+#[test]
+fn normalisation_survives_a_large_mean() {
+    let device = Device::flex();
+    let mut random = Random(3);
+    let x: Tensor<5> = random.tensor([1, 2, 17, 18, 19], &device);
+    let near = instance_norm(x.clone(), None, None, 1e-5, None);
+    // Representable without rounding: values are multiples of 1/1024 below 2^13.
+    let far = instance_norm(x + 8000.0, None, None, 1e-5, None);
+    assert_close("output", "mean 8000", &values(far), &values(near));
+}
+
+#[test]
+fn activations_and_pooling_match_their_definitions() {
+    let device = Device::flex();
+    let mut random = Random(5);
+    for activation in ACTIVATIONS {
+        let x: Tensor<5> = random.tensor([2, 3, 4, 5, 6], &device) + 0.0003;
+        compare(
+            &format!("{activation:?}"),
+            &mut random,
+            (x, None, None),
+            |(x, _, _)| activate(x, activation),
+            |(x, _, _)| portable::activate(x, activation),
+        );
+    }
+    for _ in 0..20 {
+        let [d, h, w]: [usize; 3] = std::array::from_fn(|_| 2 + random.below(9));
+        // Few distinct values: many ties.
+        let x: Tensor<5> = random.tensor([2, 3, d, h, w], &device).round();
+        compare(
+            &format!("pool {d}x{h}x{w}"),
+            &mut random,
+            (x, None, None),
+            |(x, _, _)| max_pool2(x),
+            |(x, _, _)| portable::max_pool2(x),
+        );
+    }
+}
