@@ -40,6 +40,17 @@ pub(super) mod private {
 
         /// Decodes `bytes` into `out`: as many values as both hold.
         fn decode(bytes: &[u8], encoding: Encoding, out: &mut [Self]) -> Result<(), BadValue>;
+
+        /// Decodes `bytes` to the end of `out`. Types that cannot fail extend it without filling
+        /// it first.
+        fn append(bytes: &[u8], encoding: Encoding, out: &mut Vec<Self>) -> Result<(), BadValue> {
+            let done = out.len();
+            out.resize(
+                done + bytes.len() / encoding.datatype.size(),
+                Self::default(),
+            );
+            Self::decode(bytes, encoding, &mut out[done..])
+        }
     }
 }
 
@@ -140,6 +151,24 @@ impl Run for ToF32<'_> {
     }
 }
 
+struct AppendF32<'a>(&'a mut Vec<f32>, Scaling);
+
+impl Run for AppendF32<'_> {
+    type Output = ();
+    fn run<T: Stored, const N: usize>(self, values: &[[u8; N]], load: impl Fn([u8; N]) -> T) {
+        if self.1.is_none() {
+            self.0.extend(values.iter().map(|v| load(*v).to_f32()));
+        } else {
+            let Scaling { slope, intercept } = self.1;
+            self.0.extend(
+                values
+                    .iter()
+                    .map(|v| (load(*v).to_f64() * slope + intercept) as f32),
+            );
+        }
+    }
+}
+
 struct ToF64<'a>(&'a mut [f64], Scaling);
 
 impl Run for ToF64<'_> {
@@ -197,6 +226,11 @@ impl private::Decode for f32 {
         dispatch(bytes, e.datatype, e.big_endian, ToF32(out, e.scaling));
         Ok(())
     }
+
+    fn append(bytes: &[u8], e: Encoding, out: &mut Vec<f32>) -> Result<(), BadValue> {
+        dispatch(bytes, e.datatype, e.big_endian, AppendF32(out, e.scaling));
+        Ok(())
+    }
 }
 
 impl private::Decode for f64 {
@@ -239,22 +273,28 @@ mod tests {
         };
     }
 
+    /// Decodes into a slice and to the end of a vector, which must agree.
     fn decoded<T: Decode>(
         bytes: &[u8],
         datatype: DataType,
         big_endian: bool,
         scaling: Scaling,
     ) -> Result<Vec<T>, BadValue> {
+        let encoding = Encoding {
+            datatype,
+            big_endian,
+            scaling,
+        };
         let mut out = vec![T::default(); bytes.len() / datatype.size()];
-        T::decode(
-            bytes,
-            Encoding {
-                datatype,
-                big_endian,
-                scaling,
-            },
-            &mut out,
-        )?;
+        let result = T::decode(bytes, encoding, &mut out);
+        let mut appended = vec![T::default()];
+        let again = T::append(bytes, encoding, &mut appended);
+        assert_eq!(again.map_err(|e| e.index), result.map_err(|e| e.index));
+        result?;
+        assert_eq!(
+            bytemuck::cast_slice::<T, u8>(&appended[1..]),
+            bytemuck::cast_slice::<T, u8>(&out)
+        );
         Ok(out)
     }
 

@@ -6,12 +6,14 @@ mod source;
 
 use std::io::Read;
 
+use bytemuck::Pod;
+
 use self::detect::read_any_header;
 pub use self::detect::read_header;
 pub use self::options::ReadOptions;
 use self::source::Source;
 use super::datatype::DataType;
-use super::decode::{Encoding, Sample};
+use super::decode::{BadValue, Encoding, Sample};
 use super::header::{self, Header, NiftiVersion};
 use super::raw::RawData;
 use super::{Grid, Volume, VolumeError, mgh};
@@ -235,8 +237,14 @@ impl<R: Read> VolumeReader<R> {
         while data.len() < left {
             let done = data.len();
             let more = grow(&mut data, left)?;
-            data.resize(done + more, T::default());
-            self.read_values(&mut data[done..], done)?;
+            if self.is_direct::<T>() {
+                data.resize(done + more, T::default());
+                self.read_direct(&mut data[done..], done)?;
+            } else {
+                let encoding = self.encoding;
+                T::append(self.fetch(more, done)?, encoding, &mut data)
+                    .map_err(|bad| self.not_a_label(done, bad))?;
+            }
         }
         self.finish()?;
         Ok((Volume::new(grid, data)?, self.header))
@@ -267,62 +275,75 @@ impl<R: Read> VolumeReader<R> {
         Ok((data, self.header))
     }
 
-    fn read_stored<T: bytemuck::Pod + Default>(&mut self, n: usize) -> Result<Vec<T>, VolumeError> {
-        let size = size_of::<T>();
+    fn read_stored<T: Pod + Default>(&mut self, n: usize) -> Result<Vec<T>, VolumeError> {
         let mut data: Vec<T> = Vec::new();
         while data.len() < n {
             let done = data.len();
             let more = grow(&mut data, n)?;
             data.resize(done + more, T::default());
-            let bytes = bytemuck::cast_slice_mut(&mut data[done..]);
-            let got = self.source.fill(bytes)?;
-            if got < bytes.len() {
-                return Err(self.truncated((done * size + got) as u64));
-            }
+            self.read_direct(&mut data[done..], done)?;
             if self.encoding.big_endian != cfg!(target_endian = "big") {
-                bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+                let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut data[done..]);
+                bytes
+                    .chunks_exact_mut(size_of::<T>())
+                    .for_each(<[u8]>::reverse);
             }
         }
         Ok(data)
     }
 
-    /// Reads `out.len()` values; `first` is the index of the first in the volume.
-    fn read_values<T: Sample>(&mut self, out: &mut [T], first: usize) -> Result<(), VolumeError> {
-        let size = self.encoding.datatype.size();
-        if T::SAME == self.encoding.datatype
+    /// Whether stored values are those wanted, bit for bit.
+    fn is_direct<T: Sample>(&self) -> bool {
+        T::SAME == self.encoding.datatype
             && self.encoding.scaling.is_none()
             && self.encoding.big_endian == cfg!(target_endian = "big")
-        {
-            let bytes = bytemuck::cast_slice_mut(out);
-            let got = self.source.fill(bytes)?;
-            if got < bytes.len() {
-                return Err(self.truncated((first * size + got) as u64));
-            }
-            return Ok(());
+    }
+
+    /// Reads `out.len()` values; `first` is the index of the first in the volume.
+    fn read_values<T: Sample>(&mut self, out: &mut [T], first: usize) -> Result<(), VolumeError> {
+        if self.is_direct::<T>() {
+            return self.read_direct(out, first);
         }
-        let mut done = 0;
-        while done < out.len() {
-            let n = (CHUNK / size).min(out.len() - done);
-            if self.buffer.len() < n * size {
-                self.buffer.resize(n * size, 0);
-            }
-            let got = self.source.fill(&mut self.buffer[..n * size])?;
-            if got < n * size {
-                return Err(self.truncated(((first + done) * size + got) as u64));
-            }
-            let bytes = &self.buffer[..n * size];
-            T::decode(bytes, self.encoding, &mut out[done..done + n]).map_err(|bad| {
-                let [x, y, _] = self.header.shape();
-                let at = first + done + bad.index;
-                VolumeError::NotALabel {
-                    voxel: [at % x, at / x % y, at / x / y],
-                    value: bad.value,
-                    max: Label::MAX.into(),
-                }
-            })?;
-            done += n;
+        let step = CHUNK / self.encoding.datatype.size();
+        for (i, part) in out.chunks_mut(step).enumerate() {
+            let at = first + i * step;
+            let encoding = self.encoding;
+            T::decode(self.fetch(part.len(), at)?, encoding, part)
+                .map_err(|bad| self.not_a_label(at, bad))?;
         }
         Ok(())
+    }
+
+    fn read_direct<T: Pod>(&mut self, out: &mut [T], first: usize) -> Result<(), VolumeError> {
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(out);
+        let got = self.source.fill(bytes)?;
+        if got < bytes.len() {
+            return Err(self.truncated((first * size_of::<T>() + got) as u64));
+        }
+        Ok(())
+    }
+
+    /// The bytes of the next `n` values; `first` is the index of the first.
+    fn fetch(&mut self, n: usize, first: usize) -> Result<&[u8], VolumeError> {
+        let size = self.encoding.datatype.size();
+        if self.buffer.len() < n * size {
+            self.buffer.resize(n * size, 0);
+        }
+        let got = self.source.fill(&mut self.buffer[..n * size])?;
+        if got < n * size {
+            return Err(self.truncated((first * size + got) as u64));
+        }
+        Ok(&self.buffer[..n * size])
+    }
+
+    fn not_a_label(&self, first: usize, bad: BadValue) -> VolumeError {
+        let [x, y, _] = self.header.shape();
+        let at = first + bad.index;
+        VolumeError::NotALabel {
+            voxel: [at % x, at / x % y, at / x / y],
+            value: bad.value,
+            max: Label::MAX.into(),
+        }
     }
 
     /// Verifies the checksum, unless further volumes lie between.
@@ -346,8 +367,8 @@ impl<R: Read> VolumeReader<R> {
 /// first, then seven times what has arrived, so that a header without data takes little.
 fn grow<T>(data: &mut Vec<T>, total: usize) -> Result<usize, VolumeError> {
     const LEAST: usize = 1 << 20;
-    // Filled in steps that stay in the cache, not to touch fresh memory twice.
-    const STEP: usize = 1 << 18;
+    // Filled in steps that stay in the cache between decompressing and decoding.
+    const STEP: usize = CHUNK / 8;
     let left = total - data.len();
     if data.len() == data.capacity() {
         let more = left.min(data.len().saturating_mul(7).max(LEAST));

@@ -272,7 +272,7 @@ pub fn write_labels<W: Write>(
     let mut out = VolumeWriter::start(writer, header, datatype, Scaling::NONE, values, options)?;
     if datatype == DataType::U8 {
         out.encode(labels.data(), |block, bytes| {
-            bytes.extend(block.iter().map(|v| *v as u8))
+            bytes.extend(block.iter().map(|v| *v as u8));
         })?;
         out.written = out.planes;
     } else {

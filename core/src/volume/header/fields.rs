@@ -91,13 +91,13 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    /// An empty header: size, magic of a single file, the rest zero.
+    /// An empty header: its size, the rest zero.
     pub(super) fn new(version: NiftiVersion) -> Self {
         let mut raw = Self {
             version,
             bytes: [0; 540],
         };
-        raw.put(At(0, 0), (version.size() as i32).to_le_bytes());
+        raw.set_size();
         raw
     }
 
@@ -119,7 +119,13 @@ impl Raw {
                 NiftiVersion::Two => raw.swap(&RUNS_V2),
             }
         }
+        raw.set_size();
         raw
+    }
+
+    /// Sets the size field, which a reader may have forgiven.
+    fn set_size(&mut self) {
+        self.put(At(0, 0), (self.version.size() as i32).to_le_bytes());
     }
 
     fn swap(&mut self, runs: &[(usize, usize, usize)]) {

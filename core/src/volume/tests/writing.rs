@@ -103,6 +103,20 @@ fn values_survive_in_every_format() -> Check {
 }
 
 #[test]
+fn a_wrong_size_field_is_not_passed_on() -> Check {
+    // Written as it was, this one would look like the first bytes of an MGH file.
+    for size in [0, 0x0100_0000] {
+        let source = Nifti::small(false, true).with(|f| f.size = size);
+        let (v, h) = read_volume(&source.bytes()[..], &options())?;
+        let mut out = Vec::new();
+        write_volume(&mut out, &h, &v, &WriteOptions::PLAIN)?;
+        assert_eq!(out[..4], 348i32.to_le_bytes());
+        assert_eq!(read_volume(&out[..], &options())?.0, v);
+    }
+    Ok(())
+}
+
+#[test]
 fn labels_take_the_smallest_type() -> Check {
     let cases = [(0, DataType::U8), (255, DataType::U8), (256, DataType::I16)];
     let more = [
