@@ -1,1 +1,15 @@
-//! t
+//! What the `amaes` command does, as a library: files in, files out.
+//!
+//! Everything that knows a file system is here; arithmetic is in [`amaes_core`].
+
+pub mod atomic;
+pub mod convert;
+pub mod device;
+mod error;
+pub mod import;
+pub mod inputs;
+pub mod model;
+pub mod segment;
+pub mod volumes;
+
+pub use self::error::{Error, Result};

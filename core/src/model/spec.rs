@@ -86,6 +86,10 @@ impl Spec {
 
 /// Any of the networks.
 #[derive(Module, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a program holds one; never moved in bulk"
+)]
 pub enum Model {
     /// Plain U-Net.
     UNet(UNet),

@@ -141,6 +141,11 @@ impl Header {
         Self::from_raw(raw, grid, code)
     }
 
+    /// This header with the scaling of voxels that keep their stored type.
+    pub fn with_scaling(self, scaling: Scaling) -> Self {
+        Self { scaling, ..self }
+    }
+
     /// The format that was read.
     pub fn format(&self) -> Format {
         self.format

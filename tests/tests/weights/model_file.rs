@@ -13,15 +13,11 @@ use super::{assert_same, filled, floats, import_tfjs, read_plain, shared, small_
 
 fn model() -> ModelFile {
     let spec = Spec::MeshNet(small_meshnet());
-    let conform = Step::Conform {
-        size: 256,
-        spacing: 1.0,
-    };
     ModelFile {
         state: filled(&spec),
         spec,
         plan: Plan {
-            steps: vec![conform, Step::Normalize(Normalization::MinMax)],
+            steps: vec![Step::conform(), Step::Normalize(Normalization::MinMax)],
         },
         labels: LabelTable::generic(3),
         hints: Hints {

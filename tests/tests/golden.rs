@@ -1,0 +1,254 @@
+//! Networks against PyTorch: output, loss and every gradient.
+//!
+//! `AMAES_GOLDEN` names a folder (`../shared/golden` otherwise) with, for each network, a state
+//! dict `NAME.pth` and `NAME.io.safetensors` with `input`, `output`, `target`, `loss` =
+//! mean((output - target)^2), `grad.input` and `grad.KEY`; a `NAME.json` may hold the norm of every
+//! gradient. The network is inferred from the state dict, so any network of the kinds that amaes
+//! has can be put there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use amaes_core::model::Model;
+use amaes_core::weights::{self, LoadOptions, ReadOptions, StateDict, identify, load_into};
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
+
+/// Largest relative and absolute error of an output.
+const OUTPUT: (f64, f64) = (1e-4, 1e-5);
+/// Largest error of a gradient, relative to its norm.
+const GRADIENT: f64 = 1e-3;
+/// Gradients with less than this share of the largest norm are zero but for rounding: the bias of
+/// a convolution before an instance norm.
+const ZERO: f64 = 1e-6;
+
+fn folder() -> PathBuf {
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/golden");
+    std::env::var_os("AMAES_GOLDEN").map_or(default, PathBuf::from)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let files = entries.map(|e| {
+        e.expect("a folder entry")
+            .file_name()
+            .into_string()
+            .expect("UTF-8")
+    });
+    let mut names: Vec<_> = files
+        .filter_map(|f| f.strip_suffix(".io.safetensors").map(str::to_owned))
+        .collect();
+    names.sort();
+    names
+}
+
+fn read(path: &Path) -> StateDict {
+    let bytes = fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    weights::read(bytes, &ReadOptions::default())
+        .unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn values(data: &TensorData) -> Vec<f64> {
+    data.iter::<f64>().collect()
+}
+
+fn norm(values: &[f64]) -> f64 {
+    values.iter().map(|v| v * v).sum::<f64>().sqrt()
+}
+
+/// Norm of the difference over the norm of what is expected.
+fn relative(found: &[f64], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let difference: Vec<f64> = found.iter().zip(expected).map(|(a, b)| a - b).collect();
+    norm(&difference) / norm(expected).max(f64::MIN_POSITIVE)
+}
+
+/// Collects gradients under the parameters' paths.
+struct Collect<'a> {
+    gradients: &'a Gradients,
+    path: Vec<String>,
+    found: BTreeMap<String, Vec<f64>>,
+}
+
+impl ModuleVisitor for Collect<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        // Enum variants have no place in the names of parameters.
+        self.path.push(if container.starts_with("Enum:") {
+            String::new()
+        } else {
+            name.into()
+        });
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let parts: Vec<&str> = self
+            .path
+            .iter()
+            .map(String::as_str)
+            .filter(|p| !p.is_empty())
+            .collect();
+        let gradient = param.val().grad(self.gradients).expect("a gradient");
+        self.found
+            .insert(parts.join("."), values(&gradient.into_data()));
+    }
+}
+
+fn check(folder: &Path, name: &str, device: &Device) {
+    let mut state = read(&folder.join(format!("{name}.pth")));
+    let io = read(&folder.join(format!("{name}.io.safetensors")));
+    let spec = identify(&mut state, None)
+        .unwrap_or_else(|e| panic!("{name}: {e}"))
+        .spec;
+    let device = device.clone().autodiff();
+    let model: Model = spec.init(&device).expect("a valid network");
+    let (model, report) = load_into(model, &state, &LoadOptions::default()).expect("fits");
+    assert!(
+        report.missing.is_empty() && report.unexpected.is_empty(),
+        "{name}: {report}"
+    );
+
+    let tensor = |key: &str| -> Tensor<5> {
+        Tensor::from_data(
+            io.f32(key).unwrap_or_else(|e| panic!("{name}: {e}")),
+            &device,
+        )
+    };
+    let input = tensor("input").require_grad();
+    let output = model.forward(input.clone());
+    let found = values(&output.clone().into_data());
+    let expected = values(&io.f32("output").expect("an output"));
+    assert_eq!(found.len(), expected.len(), "{name}");
+    // A value near zero is the difference of large ones: its error is theirs.
+    let scale = norm(&expected) / (expected.len() as f64).sqrt();
+    for (i, (f, e)) in found.iter().zip(&expected).enumerate() {
+        let bound = OUTPUT.0 * e.abs().max(scale) + OUTPUT.1;
+        assert!((f - e).abs() <= bound, "{name}: output {i} is {f}, not {e}");
+    }
+
+    let loss = (output - tensor("target")).powf_scalar(2.0).mean();
+    let expected = values(&io.f32("loss").expect("a loss"))[0];
+    let found = values(&loss.clone().into_data())[0];
+    assert!(
+        (found - expected).abs() <= OUTPUT.0 * expected.abs(),
+        "{name}: loss {found}, {expected}"
+    );
+
+    let gradients = loss.backward();
+    let found = values(
+        &input
+            .grad(&gradients)
+            .expect("a gradient of the input")
+            .into_data(),
+    );
+    let error = relative(&found, &values(&io.f32("grad.input").expect("a gradient")));
+    assert!(
+        error <= GRADIENT,
+        "{name}: gradient of the input is off by {error}"
+    );
+
+    let mut collect = Collect {
+        gradients: &gradients,
+        path: vec![],
+        found: BTreeMap::new(),
+    };
+    model.visit(&mut collect);
+    let largest = collect.found.values().map(|g| norm(g)).fold(0.0, f64::max);
+    let key = |k: &str| {
+        k.strip_prefix("grad.")
+            .map(|k| k.strip_prefix("model.").unwrap_or(k).to_owned())
+    };
+    let listed: Vec<(String, Vec<f64>)> = io
+        .iter()
+        .filter_map(|(k, v)| Some((key(k)?, values(v))))
+        .filter(|(k, _)| k != "input")
+        .collect();
+    assert!(!listed.is_empty(), "{name}: no gradients listed");
+    for (key, expected) in &listed {
+        let found = collect
+            .found
+            .get(key)
+            .unwrap_or_else(|| panic!("{name}: no parameter {key}"));
+        if norm(expected) < ZERO * largest {
+            assert!(
+                norm(found) < 10.0 * ZERO * largest,
+                "{name}: gradient of {key} is not zero"
+            );
+            continue;
+        }
+        let error = relative(found, expected);
+        assert!(
+            error <= GRADIENT,
+            "{name}: gradient of {key} is off by {error}"
+        );
+    }
+    let norms = check_norms(folder, name, &collect.found, largest);
+    println!(
+        "{name}: output, loss, {} gradients and {norms} norms agree",
+        listed.len() + 1
+    );
+}
+
+/// Compares the norms of all gradients, too large ones included, with those in `NAME.json`.
+fn check_norms(
+    folder: &Path,
+    name: &str,
+    found: &BTreeMap<String, Vec<f64>>,
+    largest: f64,
+) -> usize {
+    let Ok(json) = fs::read(folder.join(format!("{name}.json"))) else {
+        return 0;
+    };
+    let json: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+    let Some(norms) = json["grad_norm"].as_object() else {
+        return 0;
+    };
+    for (key, expected) in norms {
+        let expected = expected.as_f64().expect("a number");
+        let gradient = found
+            .get(key)
+            .unwrap_or_else(|| panic!("{name}: no parameter {key}"));
+        let error = (norm(gradient) - expected).abs();
+        let bound = if expected < ZERO * largest {
+            10.0 * ZERO * largest
+        } else {
+            GRADIENT * expected
+        };
+        assert!(
+            error <= bound,
+            "{name}: norm of {key} is {}, not {expected}",
+            norm(gradient)
+        );
+    }
+    norms.len()
+}
+
+fn check_all(device: &Device) {
+    let folder = folder();
+    let names = names(&folder);
+    if names.is_empty() {
+        println!("skipped: no golden networks in {}", folder.display());
+    }
+    for name in names {
+        check(&folder, &name, device);
+    }
+}
+
+#[test]
+fn networks_equal_pytorch_on_flex() {
+    check_all(&Device::flex());
+}
+
+#[test]
+fn networks_equal_pytorch_on_wgpu() {
+    match amaes::device::DeviceKind::Wgpu.open() {
+        Ok(device) => check_all(&device),
+        Err(error) => println!("skipped: {error}"),
+    }
+}

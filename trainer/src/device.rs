@@ -1,0 +1,87 @@
+//! The devices that a build can compute on.
+
+use burn::tensor::Device;
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "wgpu")]
+use crate::error::Error;
+use crate::error::Result;
+
+/// A kind of device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceKind {
+    /// This machine's processor.
+    #[cfg(feature = "flex")]
+    Flex,
+    /// A graphics card through Vulkan, Metal or DX12.
+    #[cfg(feature = "wgpu")]
+    Wgpu,
+    /// A graphics card through Vulkan, with shaders in SPIR-V.
+    #[cfg(feature = "vulkan")]
+    Vulkan,
+    /// The processor by burn's plain reference backend: slow.
+    #[cfg(feature = "ndarray")]
+    Ndarray,
+}
+
+impl DeviceKind {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            #[cfg(feature = "flex")]
+            Self::Flex => "flex",
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => "wgpu",
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan => "vulkan",
+            #[cfg(feature = "ndarray")]
+            Self::Ndarray => "ndarray",
+        }
+    }
+
+    /// Opens the device.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`] when the machine has none of this kind.
+    pub fn open(self) -> Result<Device> {
+        match self {
+            #[cfg(feature = "flex")]
+            Self::Flex => Ok(Device::flex()),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => probed(self.name(), Device::wgpu),
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan => probed(self.name(), Device::vulkan),
+            #[cfg(feature = "ndarray")]
+            Self::Ndarray => Ok(Device::ndarray()),
+        }
+    }
+}
+
+/// Opens the default adapter. burn panics where there is none, so the first use is guarded.
+#[cfg(feature = "wgpu")]
+fn probed(name: &'static str, device: fn(burn::tensor::DeviceKind) -> Device) -> Result<Device> {
+    use std::panic;
+
+    use burn::tensor::{DeviceKind, Tensor};
+
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let opened = panic::catch_unwind(|| {
+        let device = device(DeviceKind::DefaultDevice);
+        let one = Tensor::<1>::ones([1], &device).try_into_data();
+        one.map(|_| device).map_err(|e| format!("{e:?}"))
+    });
+    panic::set_hook(hook);
+    let message = match opened {
+        Ok(Ok(device)) => return Ok(device),
+        Ok(Err(message)) => message,
+        Err(_) => "no adapter found; is a driver installed?".into(),
+    };
+    Err(Error::Device {
+        device: name,
+        message,
+    })
+}

@@ -1,0 +1,71 @@
+//! `cargo xtask bench`: our times beside those of the programs people use today, in one run.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+
+use crate::shell::{cargo, exists, root, run, target_dir};
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// What is measured
+    what: What,
+    /// Write the table as JSON too
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Arguments of the benchmark itself, such as `--rounds 5`
+    #[arg(last = true)]
+    more: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum What {
+    /// 3-D kernels against PyTorch
+    Torch,
+    /// Reading volumes against nibabel
+    Volumes,
+}
+
+impl Bench {
+    pub(crate) fn run(&self) -> Result<()> {
+        let python = python()?;
+        let (bench, packages) = match self.what {
+            What::Torch => ("kernels", ["torch", "numpy"]),
+            What::Volumes => ("volumes", ["nibabel", "numpy"]),
+        };
+        run(Command::new(&python)
+            .args(["-m", "pip", "install", "-q"])
+            .args(packages))?;
+        let mut command = cargo(&["bench", "--locked", "--workspace", "--bench", bench, "--"]);
+        command.env("AMAES_PYTHON", &python);
+        if let Some(json) = &self.json {
+            command.arg("--json").arg(env::current_dir()?.join(json));
+        }
+        command.args(&self.more);
+        if matches!(self.what, What::Volumes) && self.more.is_empty() {
+            let folder = root().join("../shared/mri");
+            let names = ["t1_crop", "ds004884_sub-M2051_T1w", "MR_Gd", "spm152"];
+            command.args(names.map(|n| folder.join(format!("{n}.nii.gz"))));
+        }
+        run(&mut command)
+    }
+}
+
+/// A Python of our own beside the builds, or the one that `AMAES_PYTHON` names.
+fn python() -> Result<PathBuf> {
+    if let Some(python) = env::var_os("AMAES_PYTHON") {
+        return Ok(python.into());
+    }
+    let folder = target_dir().join("python");
+    let python = folder.join("bin/python");
+    if !python.exists() {
+        if !exists("python3", "--version") {
+            bail!("python3 is needed to run the programs that are compared with");
+        }
+        run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    }
+    Ok(python)
+}
