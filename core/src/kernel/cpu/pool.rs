@@ -1,6 +1,7 @@
 //! Maximum over blocks of 2 x 2 x 2 voxels.
 
 use super::parallel::{Shared, for_each};
+use super::pointwise::vectored;
 
 /// Pooling of every channel of every sample.
 #[derive(Clone, Copy, Debug)]
@@ -59,21 +60,19 @@ impl Pool {
             let dy = &gradient[index * out..][..out];
             // SAFETY: each task writes its own channel.
             let dx = unsafe { shared.row(index * volume, volume) };
-            for (row, dy) in dy.chunks_exact(width).enumerate() {
-                let (z, y) = (row / height, row % height);
-                let rows = self.rows(channel, z, y).map(pairs);
-                let start = (2 * z * self.size[1] + 2 * y) * self.size[2];
-                let offsets = [0, 1, self.size[1], self.size[1] + 1].map(|r| r * self.size[2]);
-                for (i, dy) in dy.iter().enumerate() {
-                    let (mut most, mut at) = (f32::NEG_INFINITY, offsets[0]);
-                    for (row, offset) in rows.iter().zip(offsets) {
-                        for (column, &value) in row[i].iter().enumerate() {
-                            if value > most || value.is_nan() {
-                                (most, at) = (value, offset + column);
-                            }
-                        }
-                    }
-                    dx[start + at + 2 * i] = *dy;
+            let [_, in_height, in_width] = self.size;
+            let planes = dx.chunks_exact_mut(2 * in_height * in_width);
+            for (z, (dx, dy)) in planes.zip(dy.chunks_exact(height * width)).enumerate() {
+                let (front, back) = dx.split_at_mut(in_height * in_width);
+                let lines = front
+                    .chunks_exact_mut(2 * in_width)
+                    .zip(back.chunks_exact_mut(2 * in_width))
+                    .zip(dy.chunks_exact(width));
+                for (y, ((front, back), dy)) in lines.enumerate() {
+                    let rows = self.rows(channel, z, y).map(pairs);
+                    let (a, b) = front.split_at_mut(in_width);
+                    let (c, d) = back.split_at_mut(in_width);
+                    spread(rows, dy, [a, b, c, d].map(|row| row.as_chunks_mut().0));
                 }
             }
         });
@@ -89,6 +88,33 @@ fn larger(most: f32, value: f32) -> f32 {
     } else {
         most
     }
+}
+
+/// Gives each output's gradient to the first maximum of its block, without branches: which one it
+/// is cannot be predicted.
+fn spread(rows: [&[[f32; 2]]; 4], dy: &[f32], dx: [&mut [[f32; 2]]; 4]) {
+    let [a, b, c, d] = rows.map(|row| &row[..dy.len()]);
+    let [da, db, dc, dd] = dx.map(|row| &mut row[..dy.len()]);
+    vectored(
+        #[inline(always)]
+        || {
+            for i in 0..dy.len() {
+                let block = [a[i], b[i], c[i], d[i]];
+                let most = block
+                    .iter()
+                    .flatten()
+                    .fold(f32::NEG_INFINITY, |m, &v| larger(m, v));
+                let mut left = dy[i];
+                let mut out = [[0.0; 2]; 4];
+                for (out, value) in out.iter_mut().flatten().zip(block.iter().flatten()) {
+                    let hit = *value == most || value.is_nan();
+                    *out = if hit { left } else { 0.0 };
+                    left = if hit { 0.0 } else { left };
+                }
+                [da[i], db[i], dc[i], dd[i]] = out;
+            }
+        },
+    );
 }
 
 fn pairs(row: &[f32]) -> &[[f32; 2]] {

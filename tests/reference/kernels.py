@@ -1,0 +1,164 @@
+"""Random cases of every 3-D kernel, with PyTorch's outputs and gradients.
+
+    python tests/reference/kernels.py FOLDER [CASES]
+
+writes one safetensors file and one JSON list per operation; `AMAES_KERNEL_CASES=FOLDER cargo test
+--release --workspace --test kernels` compares. Needs torch, numpy and safetensors.
+"""
+
+import json
+import random
+import sys
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+
+CHANNELS = [1, 3, 5, 8, 16, 21, 30, 33]
+ACTIVATIONS = {
+    "relu": F.relu,
+    "leaky_relu": lambda x: F.leaky_relu(x, 0.01),
+    "elu": F.elu,
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "silu": F.silu,
+}
+
+
+def sizes(most):
+    return [random.choice([1, random.randint(2, most)]) for _ in range(3)]
+
+
+def conv3d():
+    kernel = random.choice([1, 3, 3, 3, 5])
+    stride = random.choice([1, 1, 2])
+    dilation = random.choice([1, 1, 1, 2, 4, 16])
+    reach = dilation * (kernel - 1)
+    if random.random() < 0.7:
+        padding = [[reach // 2] * 2] * 3
+    else:
+        padding = [[random.randint(0, reach), random.randint(0, reach)] for _ in range(3)]
+    size = sizes(13)
+    if any(s + sum(p) <= reach for s, p in zip(size, padding)):
+        return None
+    batch, inputs, outputs = random.randint(1, 3), random.choice(CHANNELS), random.choice(CHANNELS)
+    meta = dict(stride=stride, padding=padding, dilation=dilation)
+    flat = [p for pair in reversed(padding) for p in pair]
+    shapes = dict(x=[batch, inputs, *size], weight=[outputs, inputs] + [kernel] * 3, bias=[outputs])
+    return meta, shapes, lambda x, weight, bias: F.conv3d(
+        F.pad(x, flat), weight, bias, stride, 0, dilation
+    )
+
+
+def depthwise_conv3d():
+    kernel, stride = random.choice([3, 5]), random.choice([1, 2])
+    padding = kernel // 2
+    channels, size = random.choice(CHANNELS), sizes(12)
+    shapes = dict(
+        x=[random.randint(1, 3), channels, *size],
+        weight=[channels, 1] + [kernel] * 3,
+        bias=[channels],
+    )
+    return dict(stride=stride, padding=padding), shapes, lambda x, weight, bias: F.conv3d(
+        x, weight, bias, stride, padding, 1, channels
+    )
+
+
+def depthwise_conv_transpose3d():
+    channels, size = random.choice(CHANNELS), sizes(8)
+    shapes = dict(
+        x=[random.randint(1, 3), channels, *size], weight=[channels, 1, 3, 3, 3], bias=[channels]
+    )
+    return {}, shapes, lambda x, weight, bias: F.conv_transpose3d(
+        x, weight, bias, 2, 1, 0, channels
+    )
+
+
+def conv_transpose3d():
+    kernel = random.choice([1, 2])
+    inputs, outputs, size = random.choice(CHANNELS), random.choice(CHANNELS), sizes(8)
+    shapes = dict(
+        x=[random.randint(1, 3), inputs, *size],
+        weight=[inputs, outputs] + [kernel] * 3,
+        bias=[outputs],
+    )
+    return {}, shapes, lambda x, weight, bias: F.conv_transpose3d(x, weight, bias, 2)
+
+
+def instance_norm():
+    channels, size = random.choice(CHANNELS), [random.randint(2, 20) for _ in range(3)]
+    name = random.choice([None, *ACTIVATIONS])
+    shapes = dict(
+        x=[random.randint(1, 3), channels, *size], weight=[channels], bias=[channels]
+    )
+    activation = ACTIVATIONS.get(name, lambda x: x)
+    return dict(activation=name, eps=1e-5), shapes, lambda x, weight, bias: activation(
+        F.instance_norm(x, None, None, weight, bias, True, 0.1, 1e-5)
+    )
+
+
+def activate():
+    name = random.choice(list(ACTIVATIONS))
+    shapes = dict(x=[random.randint(1, 3), random.choice(CHANNELS), *sizes(9)])
+    return dict(activation=name), shapes, lambda x: ACTIVATIONS[name](x)
+
+
+def max_pool2():
+    shapes = dict(x=[random.randint(1, 3), 5] + [random.randint(2, 13) for _ in range(3)])
+    # Few distinct values, so that maxima tie.
+    return {}, shapes, lambda x: F.max_pool3d(x, 2)
+
+
+def write(folder, operation, count):
+    tensors, cases = {}, []
+    while len(cases) < count:
+        case = operation()
+        if case is None:
+            continue
+        meta, shapes, run = case
+        inputs = {name: torch.randn(shape) for name, shape in shapes.items()}
+        if operation is max_pool2:
+            inputs["x"] = torch.round(inputs["x"])
+        if operation is instance_norm:
+            inputs["x"] = inputs["x"] * 3 + 2
+        if "bias" in inputs and operation is not instance_norm and random.random() < 0.3:
+            del inputs["bias"]
+        for tensor in inputs.values():
+            tensor.requires_grad_()
+        output = run(**{"bias": None, **inputs} if "weight" in inputs else inputs)
+        pull = torch.randn_like(output)
+        output.backward(pull)
+        index = len(cases)
+        found = {"output": output.detach(), "pull": pull}
+        for name, tensor in inputs.items():
+            found[name] = tensor.detach()
+            found["grad." + name] = tensor.grad
+        for name, tensor in found.items():
+            tensors[f"{index:03}.{name}"] = tensor.contiguous()
+        cases.append(meta)
+    save_file(tensors, folder / f"{operation.__name__}.safetensors")
+    (folder / f"{operation.__name__}.json").write_text(json.dumps(cases))
+    print(operation.__name__, len(cases), "cases")
+
+
+def main():
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    count = int(sys.argv[2]) if len(sys.argv) > 2 else 200
+    torch.manual_seed(20)
+    random.seed(20)
+    for operation in (
+        conv3d,
+        depthwise_conv3d,
+        depthwise_conv_transpose3d,
+        conv_transpose3d,
+        instance_norm,
+        activate,
+        max_pool2,
+    ):
+        write(folder, operation, count)
+
+
+if __name__ == "__main__":
+    main()
