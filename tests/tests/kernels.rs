@@ -1,6 +1,6 @@
 //! Every 3-D kernel against PyTorch: outputs and gradients of the cases that
 //! `reference/kernels.py` writes. `AMAES_KERNEL_CASES` names their folder, `AMAES_KERNEL_DEVICE`
-//! the device (`flex` or `vulkan`).
+//! the device (`flex`, `vulkan` or `wgpu`).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,6 +30,7 @@ struct Inputs {
 fn device() -> Device {
     match std::env::var("AMAES_KERNEL_DEVICE").as_deref() {
         Ok("vulkan") => Device::vulkan(DeviceKind::DefaultDevice),
+        Ok("wgpu") => Device::wgpu(DeviceKind::DefaultDevice),
         Ok("flex") | Err(_) => Device::flex(),
         Ok(other) => panic!("AMAES_KERNEL_DEVICE: no device {other}"),
     }

@@ -41,8 +41,6 @@ impl Conv {
         bias: Option<&[f32]>,
         activation: Option<Activation>,
     ) -> Vec<f32> {
-        let mut output =
-            vec![0.0; self.batch * self.groups * self.outputs * volume(self.out_size())];
         let taps = volume(self.kernel());
         let [d, h, w] = &self.extent;
         let dense = Dense {
@@ -60,12 +58,9 @@ impl Conv {
             bias,
         };
         match activation {
-            Some(activation) => {
-                dense.run(input, &mut output, |row| pointwise::apply(activation, row));
-            }
-            None => dense.run(input, &mut output, |_| ()),
+            Some(activation) => dense.run(input, |row| pointwise::apply(activation, row)),
+            None => dense.run(input, |_| ()),
         }
-        output
     }
 
     /// `[batch, groups * inputs, ..]` from the output's gradient: the transposed convolution.
@@ -75,7 +70,6 @@ impl Conv {
         weights: &[f32],
         bias: Option<&[f32]>,
     ) -> Vec<f32> {
-        let mut output = vec![0.0; self.batch * self.groups * self.inputs * volume(self.in_size())];
         let taps = volume(self.kernel());
         let [d, h, w] = &self.extent;
         let dense = Dense {
@@ -92,8 +86,7 @@ impl Conv {
             input_stride: self.inputs * taps,
             bias,
         };
-        dense.run(gradient, &mut output, |_| ());
-        output
+        dense.run(gradient, |_| ())
     }
 
     /// `[groups * outputs, inputs, kd, kh, kw]` from the input and the output's gradient.

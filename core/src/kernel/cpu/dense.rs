@@ -5,7 +5,7 @@
 //! every tap is a constant offset, and [`Machine::run`] does the rest.
 
 use super::lattice::{Axis, Window};
-use super::parallel::{Shared, for_each, with_scratch};
+use super::parallel::{Shared, filled, for_each, with_scratch};
 use super::tile::{Machine, SLACK, Tap, Tile};
 
 /// Floats of input that a task copies at once, to stay in the second-level cache.
@@ -68,20 +68,20 @@ struct Task {
 }
 
 impl Dense<'_> {
-    /// Computes `output` from `input`, both `[batch, channels, depth, height, width]`. `finish` is
-    /// applied to every finished row.
-    pub(crate) fn run(
-        &self,
-        input: &[f32],
-        output: &mut [f32],
-        finish: impl Fn(&mut [f32]) + Send + Sync,
-    ) {
+    /// The output from `input`, both `[batch, groups * channels, depth, height, width]`. `finish`
+    /// is applied to every row.
+    pub(crate) fn run(&self, input: &[f32], finish: impl Fn(&mut [f32]) + Send + Sync) -> Vec<f32> {
         let samples = self.batch * self.groups;
         assert_eq!(input.len(), samples * self.inputs * volume(self.in_size));
-        assert_eq!(output.len(), samples * self.outputs * volume(self.out_size));
-        if output.is_empty() {
-            return;
+        let len = samples * self.outputs * volume(self.out_size);
+        if len == 0 {
+            return Vec::new();
         }
+        // SAFETY: lattices partition the outputs, and tiles the lattices.
+        unsafe { filled(len, |output| self.write(input, output, finish)) }
+    }
+
+    fn write(&self, input: &[f32], output: Shared<'_>, finish: impl Fn(&mut [f32]) + Send + Sync) {
         let machine = Machine::detect();
         let blocks = blocks(self.outputs, machine.block());
         let mut packs: Vec<Packed> = Vec::new();
@@ -110,7 +110,6 @@ impl Dense<'_> {
             }
         }
         let tasks = self.tasks(&lattices, blocks.len());
-        let output = Shared::new(output);
         for_each(tasks.len(), |index| {
             let task = &tasks[index];
             let lattice = &lattices[task.lattice];

@@ -1,6 +1,6 @@
 //! Instance normalisation with activation, forward and backward.
 
-use super::parallel::{Shared, for_each};
+use super::parallel::{Shared, filled, for_each};
 use super::pointwise::{self, vectored};
 use super::reduce::{dot_and_sum, sum};
 use crate::nn::Activation;
@@ -42,31 +42,32 @@ impl Norm {
         bias: Option<&[f32]>,
     ) -> (Vec<f32>, Vec<f32>) {
         let voxels = self.voxels(x.len());
-        let mut y = vec![0.0; x.len()];
         let mut statistics = vec![0.0; self.batch * self.channels * KEPT];
-        let (out, kept) = (Shared::new(&mut y), Shared::new(&mut statistics));
-        for_each(self.batch * self.channels, |index| {
-            let x = &x[index * voxels..][..voxels];
-            // SAFETY: each task writes its own channel of its own sample.
-            let (y, kept) = unsafe {
-                (
-                    out.row(index * voxels, voxels),
-                    kept.row(index * KEPT, KEPT),
-                )
-            };
-            let (mean, variance) = moments(x);
-            let inverse = 1.0 / (variance + self.eps).sqrt();
-            let high = mean as f32;
-            kept.copy_from_slice(&[high, (mean - f64::from(high)) as f32, inverse as f32]);
-            let (scale, shift) = self.affine(index, weight, bias, kept);
-            for (x, y) in x.chunks(CHUNK).zip(y.chunks_mut(CHUNK)) {
-                affine(x, y, kept[0], scale, shift);
-                if let Some(activation) = self.activation {
-                    pointwise::apply(activation, y);
+        let kept = Shared::new(&mut statistics);
+        let write = |out: Shared<'_>| {
+            for_each(self.batch * self.channels, |index| {
+                let x = &x[index * voxels..][..voxels];
+                // SAFETY: each task writes its own channel of its own sample.
+                let kept = unsafe { kept.row(index * KEPT, KEPT) };
+                let (mean, variance) = moments(x);
+                let inverse = 1.0 / (variance + self.eps).sqrt();
+                let high = mean as f32;
+                kept.copy_from_slice(&[high, (mean - f64::from(high)) as f32, inverse as f32]);
+                let (scale, shift) = self.affine(index, weight, bias, kept);
+                let mut near = [0.0; CHUNK];
+                for (chunk, x) in x.chunks(CHUNK).enumerate() {
+                    let y = &mut near[..x.len()];
+                    affine(x, y, kept[0], scale, shift);
+                    if let Some(activation) = self.activation {
+                        pointwise::apply(activation, y);
+                    }
+                    // SAFETY: as above.
+                    unsafe { out.write(index * voxels + chunk * CHUNK, 1, y) };
                 }
-            }
-        });
-        (y, statistics)
+            });
+        };
+        // SAFETY: the chunks of the channels are all elements.
+        (unsafe { filled(x.len(), write) }, statistics)
     }
 
     /// Scale and shift from the input less the mean's first part to the activation's argument.

@@ -48,6 +48,23 @@ unsafe impl Send for Shared<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Shared<'_> {}
 
+/// `len` floats that `fill` writes, without the time to zero them first.
+///
+/// # Safety
+/// `fill` writes every element, through [`Shared::write`], and reads none.
+pub(crate) unsafe fn filled(len: usize, fill: impl FnOnce(Shared<'_>)) -> Vec<f32> {
+    let mut memory = Vec::with_capacity(len);
+    let start = memory.spare_capacity_mut().as_mut_ptr().cast();
+    fill(Shared {
+        start,
+        len,
+        life: PhantomData,
+    });
+    // SAFETY: the capacity is there, and by the caller's promise every element is written.
+    unsafe { memory.set_len(len) };
+    memory
+}
+
 impl<'a> Shared<'a> {
     pub(crate) fn new(slice: &'a mut [f32]) -> Self {
         Self {

@@ -3,7 +3,7 @@
 
 use macerator::{Arch, Simd, WithSimd};
 
-use super::parallel::{Shared, for_each};
+use super::parallel::{Shared, filled, for_each};
 use crate::nn::Activation;
 
 /// Runs a loop compiled for the best instructions of this machine.
@@ -73,8 +73,9 @@ pub(crate) fn chain(kind: Activation, values: &[f32], gradient: &mut [f32]) {
     by_kind!(kind, each);
 }
 
-/// Floats of one task.
+/// Floats of one task, and of it at once.
 const TASK: usize = 1 << 16;
+const CHUNK: usize = 1 << 12;
 
 /// `activation(x)`.
 pub(crate) fn activate(kind: Activation, x: &[f32]) -> Vec<f32> {
@@ -93,15 +94,20 @@ pub(crate) fn activate_gradient(kind: Activation, x: &[f32], gradient: &[f32]) -
 }
 
 fn over_tasks(count: usize, body: impl Fn(usize, &mut [f32]) + Send + Sync) -> Vec<f32> {
-    let mut out = vec![0.0; count];
-    let shared = Shared::new(&mut out);
-    for_each(count.div_ceil(TASK), |task| {
-        let start = task * TASK;
-        let len = TASK.min(count - start);
-        // SAFETY: tasks do not overlap.
-        body(start, unsafe { shared.row(start, len) });
-    });
-    out
+    let write = |out: Shared<'_>| {
+        for_each(count.div_ceil(TASK), |task| {
+            let mut near = [0.0; CHUNK];
+            let end = ((task + 1) * TASK).min(count);
+            for start in (task * TASK..end).step_by(CHUNK) {
+                let near = &mut near[..CHUNK.min(end - start)];
+                body(start, near);
+                // SAFETY: chunks do not overlap.
+                unsafe { out.write(start, 1, near) };
+            }
+        });
+    };
+    // SAFETY: the chunks of the tasks are all elements.
+    unsafe { filled(count, write) }
 }
 
 // Each returns the value and the derivative; the half that is not used costs nothing.
