@@ -342,3 +342,40 @@ fn activations_and_pooling_match_their_definitions() {
         );
     }
 }
+
+#[cfg(feature = "rayon")]
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let device = Device::flex();
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .expect("threads");
+        pool.install(|| {
+            let mut random = Random(17);
+            let x: Tensor<5> = random
+                .tensor::<5>([2, 9, 11, 10, 13], &device)
+                .autodiff()
+                .require_grad();
+            let weight: Tensor<5> = random
+                .tensor::<5>([10, 9, 3, 3, 3], &device)
+                .autodiff()
+                .require_grad();
+            let bias: Tensor<1> = random.tensor::<1>([10], &device).autodiff().require_grad();
+            let options = Conv3dOptions::same(3);
+            let y = conv3d(x.clone(), weight.clone(), Some(bias.clone()), &options);
+            let y = instance_norm(y, Some(bias.clone()), None, 1e-5, Some(Activation::Gelu));
+            let gradients = y.clone().sum().backward();
+            let gradient = [
+                x.grad(&gradients).map(values),
+                weight.grad(&gradients).map(values),
+                bias.grad(&gradients).map(values),
+            ];
+            (values(y.inner()), gradient)
+        })
+    };
+    let one = run(1);
+    assert_eq!(one, run(2));
+    assert_eq!(one, run(5));
+}

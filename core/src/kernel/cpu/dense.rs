@@ -9,13 +9,16 @@ use super::parallel::{Shared, filled, for_each, with_scratch};
 use super::tile::{Machine, SLACK, Tap, Tile};
 
 /// Floats of input that a task copies at once, to stay in the second-level cache.
-const TILE_FLOATS: usize = 160 * 1024;
+const TILE_FLOATS: usize = 224 * 1024;
 
 /// The same for a task with one input channel, which needs few to have work.
 const CHANNEL_FLOATS: usize = 24 * 1024;
 
+/// Work of copying a row beyond that of its floats, in multiplications of one vector.
+const ROW_WORK: f64 = 60.0;
+
 /// Input channels whose weights stay in the first-level cache for all runs of a plane.
-const INPUT_BLOCK: usize = 32;
+const INPUT_BLOCK: usize = 64;
 
 /// A dense convolution.
 pub(crate) struct Dense<'a> {
@@ -99,7 +102,7 @@ impl Dense<'_> {
                         }
                     };
                     let windows = axes.map(Window::new);
-                    let tile = self.tile(&axes, &windows);
+                    let tile = self.tile(&machine, &axes, &windows);
                     lattices.push(Lattice {
                         axes,
                         windows,
@@ -164,33 +167,53 @@ impl Dense<'_> {
         }
     }
 
-    /// Planes and rows per tile, so that the copy of the input stays small.
-    fn tile(&self, axes: &[&Axis; 3], windows: &[Window; 3]) -> [usize; 2] {
+    /// Planes and rows per tile: the least work per output among the tiles whose copy of the input
+    /// stays in the cache. Work is counted in multiplications of one vector.
+    fn tile(&self, machine: &Machine, axes: &[&Axis; 3], windows: &[Window; 3]) -> [usize; 2] {
         let phases: usize = windows.iter().map(|w| w.phases.len().max(1)).product();
-        let width = (axes[2].count + windows[2].span) * phases * self.inputs;
-        let cost = |d: usize, h: usize| (d + windows[0].span) * (h + windows[1].span) * width;
-        let (depth, height) = (axes[0].count, axes[1].count);
+        let taps: usize = windows.iter().map(|w| w.taps.len()).product();
+        let width = axes[2].count;
         let most = if self.inputs == 1 {
             CHANNEL_FLOATS
         } else {
             TILE_FLOATS
         };
+        let (depth, height) = (axes[0].count, axes[1].count);
+        let block = blocks(self.outputs, machine.block())[0][1];
         let mut best = [1, 1];
-        let mut best_ratio = f64::MAX;
+        let mut best_work = f64::MAX;
         for d in 1..=depth.min(8) {
-            let mut h = height;
-            while h > 1 && cost(d, h) > most {
-                // Tiles of equal height.
-                let parts = height.div_ceil(h) + 1;
-                h = height.div_ceil(parts).min(h - 1);
+            for parts in 1..=height {
+                let h = height.div_ceil(parts);
+                if parts > 1 && h == height.div_ceil(parts - 1) {
+                    continue;
+                }
+                let rows = (d + windows[0].span) * (h + windows[1].span) * phases * self.inputs;
+                if rows * (width + windows[2].span) > most && h > 1 {
+                    continue;
+                }
+                let by_row = h * width.div_ceil(machine.lanes);
+                // Neighbouring rows share about half of the zeros around them.
+                let pitch = width + windows[2].span.div_ceil(2);
+                let as_plane = ((h - 1) * pitch + width).div_ceil(machine.lanes);
+                let vectors = by_row.min(as_plane);
+                // A last run of few vectors waits for its loads.
+                let idle =
+                    f64::from(u8::from(!vectors.is_multiple_of(machine.vectors(block)))) * 0.5;
+                let multiply =
+                    (vectors as f64 + idle) * (d * taps * self.inputs * self.outputs) as f64;
+                let copy = rows as f64 * (ROW_WORK + width as f64 / 4.0);
+                let work = (multiply + copy) / (d * h) as f64;
+                if work < best_work * 0.999 {
+                    best = [d, h];
+                    best_work = work;
+                }
+                if rows * (width + windows[2].span) <= most && h <= height.div_ceil(8) {
+                    break;
+                }
             }
-            if d > 1 && cost(d, h) > most {
+            if (d + windows[0].span) * (1 + windows[1].span) * phases * self.inputs * width > most {
                 break;
-            }
-            let ratio = cost(d, h) as f64 / (d * h) as f64;
-            if ratio < best_ratio * 0.999 {
-                best = [d, h];
-                best_ratio = ratio;
             }
         }
         best
