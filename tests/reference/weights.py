@@ -9,6 +9,7 @@ import pathlib
 import pickle
 import sys
 import types
+import zipfile
 
 import numpy
 import torch
@@ -68,6 +69,14 @@ def main():
     torch.save(net.state_dict(), HERE / "state_dict.pth")
     # The first header in this archive's directory is as long as the zip64 record behind it.
     torch.save(net.state_dict(), HERE / "name_of_21_characters.pth")
+    torch.serialization.set_crc32_options(False)
+    torch.save(net.state_dict(), HERE / "no_checksums.pth")
+    torch.serialization.set_crc32_options(True)
+    with zipfile.ZipFile(HERE / "state_dict.pth") as stored, \
+            zipfile.ZipFile(HERE / "deflated.pth", "w", zipfile.ZIP_DEFLATED) as deflated:
+        for entry in stored.infolist():
+            name = zipfile.ZipInfo(entry.filename)
+            deflated.writestr(name, stored.read(entry), zipfile.ZIP_DEFLATED)
     torch.save({"network_weights": net.state_dict(), "epoch": 3}, HERE / "network_weights.pth")
     torch.save({n: torch.nn.Parameter(p) for n, p in net.state_dict().items()},
                HERE / "parameters.pth")
@@ -96,7 +105,7 @@ def main():
             "shape": torch.Size([128, 128, 128]),
             "device": torch.device("cpu"),
             "dtype": torch.float32,
-            "names": {"a", "b"},
+            "names": {"a"},
             "big": 2**80,
             "raw": b"bytes",
         },

@@ -15,11 +15,12 @@ fn survive(bytes: Vec<u8>) -> Result<StateDict, WeightsError> {
     Ok(state)
 }
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "views.pth",
     "legacy.pth",
     "lightning.ckpt",
     "state_dict.pth",
+    "deflated.pth",
     "attack.pkl",
 ];
 
@@ -65,6 +66,29 @@ fn changed_values_in_an_archive_are_found() {
     let error = survive(bytes).expect_err("changed").to_string();
     assert!(error.contains("`state_dict/data/2`"), "{error}");
     assert!(error.to_lowercase().contains("checksum"), "{error}");
+}
+
+/// An archive whose directory claims that a compressed storage is larger than it is.
+#[test]
+fn sizes_in_an_archive_are_not_believed() {
+    let good = data("deflated.pth");
+    let name = b"state_dict/data/2";
+    // In the directory, the second place of the name; the size is 22 bytes before it.
+    let at = good
+        .windows(name.len())
+        .rposition(|window| window == name)
+        .expect("an entry");
+    let claim = |size: u32| {
+        let mut bytes = good.clone();
+        bytes[at - 22..at - 18].copy_from_slice(&size.to_le_bytes());
+        survive(bytes).expect_err("a lie").to_string()
+    };
+    assert!(
+        claim(0xf000_0000).contains("`state_dict/data/2` is 4026531840 bytes, above the limit")
+    );
+    let error = claim(0x3000_0000);
+    assert!(error.contains("`state_dict/data/2`"), "{error}");
+    claim(100);
 }
 
 /// Pickles that ask for much with few bytes.

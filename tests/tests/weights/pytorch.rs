@@ -82,6 +82,8 @@ fn state_dicts_are_found_wherever_they_are() {
     for file in [
         "state_dict.pth",
         "name_of_21_characters.pth",
+        "no_checksums.pth",
+        "deflated.pth",
         "network_weights.pth",
         "parameters.pth",
         "lightning.ckpt",
