@@ -1,17 +1,18 @@
 //! Every 3-D kernel against PyTorch: outputs and gradients of the cases that
 //! `reference/kernels.py` writes. `AMAES_KERNEL_CASES` names their folder, `AMAES_KERNEL_DEVICE`
-//! the device (`flex`, `vulkan` or `wgpu`).
+//! the device (`flex` or `wgpu`).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use amaes::device::DeviceKind;
 use amaes_core::kernel::{
     Conv3dOptions, activate, conv_transpose3d, conv3d, depthwise_conv_transpose3d,
     depthwise_conv3d, instance_norm, max_pool2,
 };
 use amaes_core::nn::Activation;
 use burn::Tensor;
-use burn::tensor::{Device, DeviceKind, TensorData};
+use burn::tensor::{Device, TensorData};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -29,8 +30,9 @@ struct Inputs {
 
 fn device() -> Device {
     match std::env::var("AMAES_KERNEL_DEVICE").as_deref() {
-        Ok("vulkan") => Device::vulkan(DeviceKind::DefaultDevice),
-        Ok("wgpu") => Device::wgpu(DeviceKind::DefaultDevice),
+        Ok("wgpu") => DeviceKind::Wgpu
+            .open()
+            .expect("a graphics card or its software"),
         Ok("flex") | Err(_) => Device::flex(),
         Ok(other) => panic!("AMAES_KERNEL_DEVICE: no device {other}"),
     }

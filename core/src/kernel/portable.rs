@@ -17,8 +17,13 @@ pub(super) fn conv3d(
 ) -> Tensor<5> {
     let [_, _, kd, kh, kw] = weight.dims();
     let unpadded = options.padding == [[0; 2]; 3];
-    if [kd, kh, kw] == [1; 3] && unpadded && options.stride == [1; 3] {
-        return pointwise(x, weight, bias);
+    if [kd, kh, kw] == [1; 3] && unpadded {
+        return pointwise(strided(x, options.stride), weight, bias);
+    }
+    if x.device().is_autodiff()
+        && let Some(planes) = slab(&x, options, [kd, kh, kw])
+    {
+        return by_slabs(x, &weight, bias, options, planes);
     }
     let symmetric = options.padding.iter().all(|[low, high]| low == high);
     let (x, padding) = if symmetric {
@@ -32,6 +37,57 @@ pub(super) fn conv3d(
         bias,
         ConvOptions::new(options.stride, padding, options.dilation, 1),
     )
+}
+
+/// Output voxels, times the batch, of one convolution whose weight gradient is wanted. burn sums
+/// that gradient in one loop over them; software adapters cut loops off after 65,536 rounds.
+const MOST_VOXELS: usize = 1 << 13;
+
+/// How many output planes a convolution may have so that its weight gradient sums few voxels, or
+/// `None` where it has no more than that.
+fn slab(x: &Tensor<5>, options: &Conv3dOptions, kernel: [usize; 3]) -> Option<usize> {
+    let [n, _, d, h, w] = x.dims();
+    let [od, oh, ow] = options.output_size([d, h, w], kernel)?;
+    let planes = (MOST_VOXELS / (n * oh * ow).max(1)).max(1);
+    (planes < od).then_some(planes)
+}
+
+/// A convolution of `planes` output planes at a time.
+fn by_slabs(
+    x: Tensor<5>,
+    weight: &Tensor<5>,
+    bias: Option<Tensor<1>>,
+    options: &Conv3dOptions,
+    planes: usize,
+) -> Tensor<5> {
+    let [low_high, rows, columns] = options.padding;
+    let x = pad(x, [low_high, [0; 2], [0; 2]]);
+    let rest = Conv3dOptions {
+        padding: [[0; 2], rows, columns],
+        ..*options
+    };
+    let (stride, reach) = (
+        options.stride[0],
+        options.dilation[0] * (weight.dims()[2] - 1),
+    );
+    let depth = (x.dims()[2] - reach - 1) / stride + 1;
+    let slabs = (0..depth).step_by(planes).map(|start| {
+        let last = (start + planes).min(depth) - 1;
+        let input = x
+            .clone()
+            .slice(s![.., .., start * stride..last * stride + reach + 1]);
+        conv3d(input, weight.clone(), bias.clone(), &rest)
+    });
+    Tensor::cat(slabs.collect(), 2)
+}
+
+/// Every `stride`-th voxel of each axis.
+fn strided(x: Tensor<5>, stride: [usize; 3]) -> Tensor<5> {
+    if stride == [1; 3] {
+        return x;
+    }
+    let [sd, sh, sw] = stride.map(|s| s as isize);
+    x.slice(s![.., .., ..;sd, ..;sh, ..;sw])
 }
 
 /// Convolution by a kernel of one voxel, as a matrix product.
@@ -185,7 +241,11 @@ pub(super) fn activate<const D: usize>(x: Tensor<D>, kind: Activation) -> Tensor
             let below = x.clone().mask_fill(above.clone(), 0.0).exp() - 1.0;
             below.mask_where(above, x)
         }
-        Activation::Gelu => activation::gelu(x),
+        // burn's own `gelu` has the gradient of the tanh form.
+        Activation::Gelu => {
+            let erf = (x.clone() * core::f64::consts::FRAC_1_SQRT_2).erf();
+            x * (erf + 1.0) * 0.5
+        }
         Activation::GeluTanh => {
             let scale = (2.0_f64 / core::f64::consts::PI).sqrt();
             let inner = (x.clone() * x.clone() * x.clone() * 0.044715 + x.clone()) * scale;
