@@ -213,11 +213,11 @@ pub(super) fn instance_norm(
     eps: f64,
     activation: Option<Activation>,
 ) -> Tensor<5> {
-    let [n, c, d, h, w] = x.dims();
-    let x: Tensor<3> = x.reshape([n, c, d * h * w]);
-    let centred = x.clone() - x.mean_dim(2);
-    let variance = centred.clone().square().mean_dim(2);
-    let mut y = (centred / (variance + eps).sqrt()).reshape([n, c, d, h, w]);
+    // Axis by axis: short sums round less than one over all voxels.
+    let mean = |x: Tensor<5>| x.mean_dim(4).mean_dim(3).mean_dim(2);
+    let centred = x.clone() - mean(x);
+    let variance = mean(centred.clone().square());
+    let mut y = centred / (variance + eps).sqrt();
     if let Some(weight) = weight {
         y = y * per_channel(weight);
     }
