@@ -113,12 +113,12 @@ pub fn depthwise_conv3d(
     portable::depthwise_conv3d(x, &weight, bias, stride, padding)
 }
 
-/// Transposed convolution of each channel with its own kernel, kernel 3, stride 2, padding 1
-/// (`torch.nn.ConvTranspose3d(c, c, 3, stride=2, padding=1, groups=c)`).
+/// Transposed convolution of each channel with its own kernel, odd edge k, stride 2, padding k / 2
+/// (`torch.nn.ConvTranspose3d(c, c, k, stride=2, padding=k // 2, groups=c)`).
 ///
 /// # Shapes
 /// - `x`: `[batch, channels, depth, height, width]`
-/// - `weight`: `[channels, 1, 3, 3, 3]`
+/// - `weight`: `[channels, 1, k, k, k]`
 /// - `bias`: `[channels]`
 /// - output: each side `2 size - 1`
 ///

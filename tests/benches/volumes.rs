@@ -62,6 +62,8 @@ fn main() {
             "name": name, "ours_ms": ours, "nibabel_ms": theirs, "ratio": theirs / ours,
         }));
     }
+    drop(ask);
+    child.wait().expect("Python ends");
     if let Some(path) = json {
         std::fs::write(path, serde_json::to_vec_pretty(&rows).expect("JSON")).expect("written");
     }

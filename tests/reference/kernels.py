@@ -66,12 +66,14 @@ def depthwise_conv3d():
 
 
 def depthwise_conv_transpose3d():
-    channels, size = random.choice(CHANNELS), sizes(8)
+    channels, size, kernel = random.choice(CHANNELS), sizes(8), random.choice([3, 5])
     shapes = dict(
-        x=[random.randint(1, 3), channels, *size], weight=[channels, 1, 3, 3, 3], bias=[channels]
+        x=[random.randint(1, 3), channels, *size],
+        weight=[channels, 1] + [kernel] * 3,
+        bias=[channels],
     )
     return {}, shapes, lambda x, weight, bias: F.conv_transpose3d(
-        x, weight, bias, 2, 1, 0, channels
+        x, weight, bias, 2, kernel // 2, 0, channels
     )
 
 

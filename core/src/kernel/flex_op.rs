@@ -22,7 +22,7 @@ pub(super) enum Op {
         stride: usize,
         padding: usize,
     },
-    /// Transposed convolution of each channel, stride 2, padding 1.
+    /// Transposed convolution of each channel, stride 2, padding half the kernel.
     DepthwiseTranspose,
     /// Transposed convolution, stride 2.
     Transpose,
@@ -212,7 +212,9 @@ impl Op {
                 let options = Conv3dOptions::new(stride, padding, 1);
                 (conv_shape(x, weight, x[1], &options), false, None)
             }
-            Self::DepthwiseTranspose => (transpose_shape(x, weight, x[1], 1), true, None),
+            Self::DepthwiseTranspose => {
+                (transpose_shape(x, weight, x[1], weight[2] / 2), true, None)
+            }
             Self::Transpose => (transpose_shape(x, weight, 1, 0), true, None),
             Self::Norm { .. } | Self::Activate(_) | Self::MaxPool2 => return None,
         })

@@ -107,10 +107,10 @@ pub(super) fn check_depthwise_transpose(
     bias: Option<&Tensor<1>>,
 ) {
     let channels = x.dims()[1];
-    assert_eq!(
-        weight.dims(),
-        [channels, 1, 3, 3, 3],
-        "weight: expected [channels, 1, 3, 3, 3]"
+    let k = weight.dims()[2];
+    assert!(
+        k % 2 == 1 && weight.dims() == [channels, 1, k, k, k],
+        "weight: expected [channels, 1, k, k, k] with an odd k"
     );
     check_bias(bias, channels);
 }

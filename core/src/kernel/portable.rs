@@ -23,7 +23,7 @@ pub(super) fn conv3d(
     if x.device().is_autodiff()
         && let Some(planes) = slab(&x, options, [kd, kh, kw])
     {
-        return by_slabs(x, &weight, bias, options, planes);
+        return by_slabs(x, &weight, bias.as_ref(), options, planes);
     }
     let symmetric = options.padding.iter().all(|[low, high]| low == high);
     let (x, padding) = if symmetric {
@@ -56,7 +56,7 @@ fn slab(x: &Tensor<5>, options: &Conv3dOptions, kernel: [usize; 3]) -> Option<us
 fn by_slabs(
     x: Tensor<5>,
     weight: &Tensor<5>,
-    bias: Option<Tensor<1>>,
+    bias: Option<&Tensor<1>>,
     options: &Conv3dOptions,
     planes: usize,
 ) -> Tensor<5> {
@@ -76,7 +76,7 @@ fn by_slabs(
         let input = x
             .clone()
             .slice(s![.., .., start * stride..last * stride + reach + 1]);
-        conv3d(input, weight.clone(), bias.clone(), &rest)
+        conv3d(input, weight.clone(), bias.cloned(), &rest)
     });
     Tensor::cat(slabs.collect(), 2)
 }
@@ -148,7 +148,8 @@ pub(super) fn depthwise_conv_transpose3d(
     bias: Option<Tensor<1>>,
 ) -> Tensor<5> {
     // The transpose of a strided convolution reads the input with zeros between its voxels.
-    depthwise_conv3d(spread(x), &weight.flip([2, 3, 4]), bias, 1, 1)
+    let padding = weight.dims()[2] / 2;
+    depthwise_conv3d(spread(x), &weight.flip([2, 3, 4]), bias, 1, padding)
 }
 
 pub(super) fn conv_transpose3d(

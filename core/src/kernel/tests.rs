@@ -262,12 +262,13 @@ fn transposed_convolutions_match_their_definitions() {
             |(x, w, b)| conv_transpose3d(x, w.expect("weight"), b),
             |(x, w, b)| portable::conv_transpose3d(x, w.expect("weight"), b, kernel),
         );
-        let weight = random.tensor([inputs, 1, 3, 3, 3], &device);
+        let k = random.pick(&[3, 5]);
+        let weight = random.tensor([inputs, 1, k, k, k], &device);
         let bias = random
             .pick(&[true, false])
             .then(|| random.tensor([inputs], &device));
         compare(
-            &format!("depthwise {case}"),
+            &format!("depthwise {case} kernel {k}"),
             &mut random,
             (x, Some(weight), bias),
             |(x, w, b)| depthwise_conv_transpose3d(x, w.expect("weight"), b),
