@@ -140,11 +140,13 @@ impl TilePlan {
                 layer.channels as u64,
                 (2 * layer.dilation).min(shape[0]) as u64,
             );
-            let held = (keep + planes as u64) * c_in * area_in * VALUE;
+            let new = planes as u64 * c_in * area_in * VALUE;
+            let held = keep * c_in * area_in * VALUE + new;
             let out = planes as u64 * c_out * area_out * VALUE;
-            kept += keep * c_in * area_in * VALUE;
-            // Kept and new planes joined, the convolution's output, and its activation.
-            transient = transient.max(held + 2 * out);
+            kept += held - new;
+            // Kept and new planes joined, beside the new ones or the output. The planes to keep
+            // next are copied when those kept before are gone.
+            transient = transient.max(held + new.max(out));
             tensor = tensor.max(held).max(out);
             let arithmetic = (c_in * c_out * 27) as f64;
             work += arithmetic * (summed(1, after) * summed(2, after)) as f64;
@@ -212,7 +214,7 @@ impl Stage {
         let keep = end.saturating_sub(d);
         if end < n {
             self.span.start = wanted.start;
-            self.input = Some(self.planes(x, keep, self.span.end));
+            self.input = Some(copied(self.planes(x, keep, self.span.end)));
             self.span.start = keep;
         }
         Some(y)
@@ -228,6 +230,12 @@ impl Stage {
             x.slice([0..1, 0..c, from..to, 0..h, 0..w])
         }
     }
+}
+
+/// A tensor of its own: a slice may be a view that holds all of what it was cut from.
+fn copied(x: Tensor<5>) -> Tensor<5> {
+    let [n, c, d, h, w] = x.dims();
+    Tensor::empty([n, c, d, h, w], &x.device()).slice_assign([0..n, 0..c, 0..d, 0..h, 0..w], x)
 }
 
 /// Runs the network column by column.

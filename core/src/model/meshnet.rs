@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::SpecError;
 use super::spec::{MAX_CHANNELS, in_range};
-use crate::kernel;
 use crate::nn::{Activation, Conv3d, Conv3dConfig, InstanceNorm, InstanceNormConfig};
 
 /// One 3x3x3 convolution of a MeshNet.
@@ -144,10 +143,10 @@ impl MeshNet {
     /// - input: `[batch, channels_in, depth, height, width]`
     /// - output: edges `n + low + high - 2 * dilation`
     pub fn layer(&self, i: usize, x: Tensor<5>, padding: [[usize; 2]; 3]) -> Tensor<5> {
-        let x = self.convs[i].forward_padded(x, padding);
+        let conv = &self.convs[i];
         match &self.norm {
-            Some(norm) => norm.forward(x, Some(self.activation)),
-            None => kernel::activate(x, self.activation),
+            Some(norm) => norm.forward(conv.forward_padded(x, padding), Some(self.activation)),
+            None => conv.forward_activated(x, padding, self.activation),
         }
     }
 

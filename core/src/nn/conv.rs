@@ -4,6 +4,7 @@ use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
+use super::Activation;
 use super::init::uniform_fan_in;
 use crate::kernel::{self, Conv3dOptions};
 
@@ -81,5 +82,24 @@ impl Conv3d {
             self.bias.as_ref().map(Param::val),
             &options,
         )
+    }
+
+    /// [`forward_padded`](Self::forward_padded) and an activation, in one pass where the device can.
+    ///
+    /// # Shapes
+    ///
+    /// As [`forward`](Self::forward).
+    pub fn forward_activated(
+        &self,
+        x: Tensor<5>,
+        padding: [[usize; 2]; 3],
+        activation: Activation,
+    ) -> Tensor<5> {
+        let options = Conv3dOptions {
+            padding,
+            ..self.options
+        };
+        let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
+        kernel::conv3d_activated(x, weight, bias, &options, activation)
     }
 }
