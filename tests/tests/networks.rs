@@ -6,7 +6,10 @@ use burn::tensor::Device;
 
 fn count(spec: &Spec, prefix: &str) -> usize {
     let all = parameters(spec).expect("a valid network");
-    all.iter().filter(|(n, _)| n.starts_with(prefix)).map(|(_, s)| s.iter().product::<usize>()).sum()
+    all.iter()
+        .filter(|(n, _)| n.starts_with(prefix))
+        .map(|(_, s)| s.iter().product::<usize>())
+        .sum()
 }
 
 #[test]
@@ -16,7 +19,10 @@ fn parameter_counts_are_those_published() {
     assert_eq!(unet(UNetConfig::xl(1, 1)), 90_304_449);
     assert_eq!(unet(UNetConfig::b_light(1)), 17_879_617);
     assert_eq!(unet(UNetConfig::xl_light(1)), 71_500_929);
-    assert_eq!(count(&Spec::UNet(UNetConfig::b(1, 1)), "encoder."), 14_134_944);
+    assert_eq!(
+        count(&Spec::UNet(UNetConfig::b(1, 1)), "encoder."),
+        14_134_944
+    );
 
     let mednext = |c: MedNeXtConfig, prefix| count(&Spec::MedNeXt(c), prefix);
     assert_eq!(mednext(MedNeXtConfig::m(1, 1), "encoder."), 12_491_712);
@@ -27,7 +33,10 @@ fn parameter_counts_are_those_published() {
     let millions = |n: usize| (n as f64 / 1e4).round() / 1e2;
     assert_eq!(millions(mednext(MedNeXtConfig::m(1, 1), "")), 20.94);
     assert_eq!(millions(mednext(MedNeXtConfig::l(1, 1), "")), 55.20);
-    assert_eq!(millions(mednext(MedNeXtConfig::l(1, 1).native(), "")), 61.78);
+    assert_eq!(
+        millions(mednext(MedNeXtConfig::l(1, 1).native(), "")),
+        61.78
+    );
     let tenths = |n: usize| (n as f64 / 1e5).round() / 10.0;
     assert_eq!(tenths(mednext(MedNeXtConfig::s(1, 1).native(), "")), 5.6);
     assert_eq!(tenths(mednext(MedNeXtConfig::b(1, 1).native(), "")), 10.5);
@@ -36,9 +45,15 @@ fn parameter_counts_are_those_published() {
 #[test]
 fn modules_have_the_parameters_of_their_specs() {
     let device = Device::flex();
-    let m = || MedNeXtConfig { filters: 4, ..MedNeXtConfig::m(2, 3) };
+    let m = || MedNeXtConfig {
+        filters: 4,
+        ..MedNeXtConfig::m(2, 3)
+    };
     for spec in [
-        Spec::UNet(UNetConfig { filters: 4, ..UNetConfig::b(2, 3) }),
+        Spec::UNet(UNetConfig {
+            filters: 4,
+            ..UNetConfig::b(2, 3)
+        }),
         Spec::MedNeXt(m().with_kernel(5)),
         Spec::MedNeXt(m().with_kernel(5).native()),
         Spec::MedNeXt(m().light()),
@@ -57,7 +72,10 @@ fn every_size_runs_and_keeps_the_shape() {
     let device = Device::flex();
     let small = |c: MedNeXtConfig| MedNeXtConfig { filters: 2, ..c };
     for spec in [
-        Spec::UNet(UNetConfig { filters: 2, ..UNetConfig::b(2, 3) }),
+        Spec::UNet(UNetConfig {
+            filters: 2,
+            ..UNetConfig::b(2, 3)
+        }),
         Spec::MedNeXt(small(MedNeXtConfig::s(2, 3))),
         Spec::MedNeXt(small(MedNeXtConfig::b(2, 3)).with_kernel(5).native()),
     ] {

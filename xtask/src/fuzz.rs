@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::shell::{cargo, exists, root, run, target_dir};
@@ -23,12 +23,17 @@ impl Fuzz {
         }
         let mut targets = self.targets.clone();
         if targets.is_empty() {
-            let folder = root().join("fuzz/fuzz_targets");
-            for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
-                let path = entry?.path();
-                targets.extend(path.file_stem().map(|s| s.to_string_lossy().into_owned()));
-            }
-            targets.sort();
+            let list = cargo(&["fuzz", "list"])
+                .output()
+                .context("cannot start `cargo fuzz list`")?;
+            targets.extend(
+                String::from_utf8_lossy(&list.stdout)
+                    .lines()
+                    .map(str::to_owned),
+            );
+        }
+        if targets.is_empty() {
+            bail!("no fuzz targets found");
         }
         for target in &targets {
             let corpus = root().join("fuzz/corpus").join(target);
