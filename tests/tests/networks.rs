@@ -67,9 +67,9 @@ fn modules_have_the_parameters_of_their_specs() {
 }
 
 #[test]
-fn every_size_runs_and_keeps_the_shape() {
+fn every_size_runs_and_has_gradients() {
     use burn::tensor::Tensor;
-    let device = Device::flex();
+    let device = Device::flex().autodiff();
     let small = |c: MedNeXtConfig| MedNeXtConfig { filters: 2, ..c };
     for spec in [
         Spec::UNet(UNetConfig {
@@ -80,7 +80,10 @@ fn every_size_runs_and_keeps_the_shape() {
         Spec::MedNeXt(small(MedNeXtConfig::b(2, 3)).with_kernel(5).native()),
     ] {
         let model = spec.init(&device).expect("a valid network");
-        let out = model.forward(Tensor::ones([1, 2, 16, 32, 48], &device));
+        let x = Tensor::<5>::ones([1, 2, 16, 32, 48], &device).require_grad();
+        let out = model.forward(x.clone());
         assert_eq!(out.dims(), [1, 3, 16, 32, 48]);
+        let gradient = x.grad(&out.square().mean().backward()).expect("a gradient");
+        assert!(gradient.into_data().iter::<f32>().all(f32::is_finite));
     }
 }

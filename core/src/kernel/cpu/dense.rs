@@ -328,7 +328,11 @@ impl Dense<'_> {
                             while done < run_vectors {
                                 let vectors = machine.next_run(block, run_vectors - done);
                                 let at = run * run_pitch + done * lanes;
-                                let from = run * copy.pitch + done * lanes;
+                                // Outputs that no tap reaches have no copy to point into.
+                                let from = match taps.is_empty() {
+                                    true => 0,
+                                    false => run * copy.pitch + done * lanes,
+                                };
                                 let arguments = Tile {
                                     input: tile[i * copy.channel + from..].as_ptr(),
                                     input_stride: copy.channel,
