@@ -79,7 +79,6 @@ fn tiles_give_the_labels_of_the_whole_volume() {
             for planes in [1, 3, 64] {
                 let cuts = [cuts[0].min(shape[1]), cuts[1].min(shape[2])];
                 let plan = TilePlan {
-                    shape,
                     cuts,
                     planes,
                     bytes: 0,

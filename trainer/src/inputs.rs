@@ -1,7 +1,7 @@
 //! Which images a run is about: files, folders and BIDS trees.
 
 use std::ffi::OsStr;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
@@ -130,12 +130,6 @@ fn derivative(path: &Path) -> String {
         Some((entities, suffix)) => format!("{entities}_desc-{suffix}_dseg"),
         None => format!("{stem}_dseg"),
     }
-}
-
-/// Whether a case's name stays inside the output folder.
-pub fn stays_inside(name: &Path) -> bool {
-    name.components()
-        .all(|c| matches!(c, Component::Normal(_) | Component::CurDir))
 }
 
 #[cfg(test)]

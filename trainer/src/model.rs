@@ -122,7 +122,7 @@ fn open_tfjs(path: &Path, bytes: &[u8]) -> Result<Opened> {
         plan,
         labels,
         hints: Hints::default(),
-        provenance: provenance(path, Format::Tfjs, bytes, found.name),
+        provenance: provenance(path, Format::Tfjs, sha256(bytes), found.name),
         state,
     };
     Ok(Opened {
@@ -161,8 +161,7 @@ fn open_weights(path: &Path, bytes: Vec<u8>, format: Format, beside: &Beside) ->
     let labels = found
         .labels
         .unwrap_or_else(|| LabelTable::generic(found.spec.out_channels()));
-    let mut provenance = provenance(path, format, &[], found.name);
-    provenance.sha256 = Some(sha);
+    let provenance = provenance(path, format, sha, found.name);
     let hints = match mesh {
         true => Hints::default(),
         false => Hints {
@@ -196,7 +195,7 @@ fn assume_conformed(notes: &mut Vec<String>) -> Plan {
     }
 }
 
-fn provenance(path: &Path, format: Format, bytes: &[u8], name: Option<&str>) -> Provenance {
+fn provenance(path: &Path, format: Format, sha: String, name: Option<&str>) -> Provenance {
     let file = match format {
         Format::Tfjs => path.parent().and_then(Path::file_name),
         _ => path.file_name(),
@@ -206,7 +205,7 @@ fn provenance(path: &Path, format: Format, bytes: &[u8], name: Option<&str>) -> 
         .unwrap_or_default();
     let mut provenance = Provenance::new(file);
     provenance.format = Some(format);
-    provenance.sha256 = Some(sha256(bytes));
+    provenance.sha256 = Some(sha);
     provenance.notes = name.map(|name| format!("published network `{name}`"));
     provenance
 }

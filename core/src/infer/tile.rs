@@ -22,8 +22,6 @@ const MAX_CUTS: usize = 32;
 /// How a volume is cut.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TilePlan {
-    /// Voxels of the volume.
-    pub shape: [usize; 3],
     /// Columns along y and z.
     pub cuts: [usize; 2],
     /// Planes that enter a column at once.
@@ -161,7 +159,6 @@ impl TilePlan {
         let overhead = if needed > 0.0 { work / needed } else { 1.0 };
         (
             Self {
-                shape,
                 cuts,
                 planes,
                 bytes: kept + transient,

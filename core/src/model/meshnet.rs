@@ -131,11 +131,6 @@ impl MeshNet {
         &self.dilations
     }
 
-    /// Whether the layers have global statistics, so that tiles would change the result.
-    pub fn has_norm(&self) -> bool {
-        self.norm.is_some()
-    }
-
     /// Layer `i` with other padding than its own: convolution, norm, activation.
     ///
     /// # Shapes
