@@ -4,17 +4,22 @@
 //! that depends on the shapes alone, so results do not change with the number of threads.
 
 mod conv;
+mod copy;
 mod dense;
+mod epilogue;
 mod lattice;
+mod moments;
 mod norm;
 mod parallel;
 mod pointwise;
 mod pool;
 mod reduce;
+mod source;
 mod tile;
 mod weight;
 
 pub(crate) use self::conv::Conv;
+pub(crate) use self::epilogue::Epilogue;
 pub(crate) use self::lattice::Extent;
 pub(crate) use self::norm::{KEPT, Norm};
 pub(crate) use self::pointwise::{activate, activate_gradient};

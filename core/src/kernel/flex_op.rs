@@ -5,7 +5,7 @@ use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::{Shape, TensorData};
 
 use super::Conv3dOptions;
-use super::cpu::{self, Conv, Extent, Norm, Pool};
+use super::cpu::{self, Conv, Epilogue, Extent, Norm, Pool};
 use super::flex::FlexTensor;
 use crate::nn::Activation;
 
@@ -76,12 +76,18 @@ impl Op {
         if let Some((conv, transposed, activation)) = self.convolution(shape, weight.as_ref()) {
             debug_assert!(!keep || activation.is_none());
             let weight = weight.as_ref().map_or(&[][..], values);
+            let epilogue = Epilogue {
+                bias,
+                activation,
+                ..Epilogue::default()
+            };
             let out = if transposed {
-                let out = conv.data_gradient(values(&x), weight, bias);
-                output(out, batch, conv.groups * conv.inputs, conv.in_size())
+                let out = conv.data_gradient(&conv.output(values(&x)), weight, &epilogue);
+                output(out.values, batch, conv.groups * conv.inputs, conv.in_size())
             } else {
-                let out = conv.forward(values(&x), weight, bias, activation);
-                output(out, batch, conv.groups * conv.outputs, conv.out_size())
+                let out = conv.forward(&conv.input(values(&x)), weight, &epilogue);
+                let channels = conv.groups * conv.outputs;
+                output(out.values, batch, channels, conv.out_size())
             };
             return (out, None);
         }
@@ -174,11 +180,13 @@ impl Op {
             };
         };
         let dx = wanted[0].then(|| {
-            like_x(if transposed {
-                conv.forward(dy, values(weight), None, None)
+            let (weight, nothing) = (values(weight), Epilogue::default());
+            let result = if transposed {
+                conv.forward(&conv.input(dy), weight, &nothing)
             } else {
-                conv.data_gradient(dy, values(weight), None)
-            })
+                conv.data_gradient(&conv.output(dy), weight, &nothing)
+            };
+            like_x(result.values)
         });
         let dw = x.filter(|_| wanted[1]).map(|x| {
             let (input, output) = if transposed { (dy, x) } else { (x, dy) };

@@ -1,10 +1,10 @@
 //! Convolutions with their gradients, by shape.
 
 use super::dense::{Dense, volume};
+use super::epilogue::{Epilogue, Output};
 use super::lattice::Extent;
-use super::pointwise;
+use super::source::Source;
 use super::weight::WeightGradient;
-use crate::nn::Activation;
 
 /// Shape of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,14 +33,23 @@ impl Conv {
         self.extent.map(|axis| axis.kernel)
     }
 
+    /// A source of the input's size.
+    pub(crate) fn input<'a>(&self, values: &'a [f32]) -> Source<'a> {
+        Source::plain(values, self.groups * self.inputs, self.in_size())
+    }
+
+    /// A source of the output's size.
+    pub(crate) fn output<'a>(&self, values: &'a [f32]) -> Source<'a> {
+        Source::plain(values, self.groups * self.outputs, self.out_size())
+    }
+
     /// `[batch, groups * outputs, ..]` from the input and weights `[groups * outputs, inputs, ..]`.
     pub(crate) fn forward(
         &self,
-        input: &[f32],
+        source: &Source<'_>,
         weights: &[f32],
-        bias: Option<&[f32]>,
-        activation: Option<Activation>,
-    ) -> Vec<f32> {
+        epilogue: &Epilogue<'_>,
+    ) -> Output {
         let taps = volume(self.kernel());
         let [d, h, w] = &self.extent;
         let dense = Dense {
@@ -55,21 +64,17 @@ impl Conv {
             weights,
             output_stride: self.inputs * taps,
             input_stride: taps,
-            bias,
         };
-        match activation {
-            Some(activation) => dense.run(input, |row| pointwise::apply(activation, row)),
-            None => dense.run(input, |_| ()),
-        }
+        dense.run(source, epilogue)
     }
 
     /// `[batch, groups * inputs, ..]` from the output's gradient: the transposed convolution.
     pub(crate) fn data_gradient(
         &self,
-        gradient: &[f32],
+        source: &Source<'_>,
         weights: &[f32],
-        bias: Option<&[f32]>,
-    ) -> Vec<f32> {
+        epilogue: &Epilogue<'_>,
+    ) -> Output {
         let taps = volume(self.kernel());
         let [d, h, w] = &self.extent;
         let dense = Dense {
@@ -84,9 +89,8 @@ impl Conv {
             weights,
             output_stride: taps,
             input_stride: self.inputs * taps,
-            bias,
         };
-        dense.run(gradient, |_| ())
+        dense.run(source, epilogue)
     }
 
     /// `[groups * outputs, inputs, kd, kh, kw]` from the input and the output's gradient.

@@ -4,9 +4,13 @@
 //! input with its zeros is copied into memory that fits the second-level cache, laid out so that
 //! every tap is a constant offset, and [`Machine::run`] does the rest.
 
+use super::copy::Copy;
+use super::epilogue::{Epilogue, Found, Output};
 use super::lattice::{Axis, Window};
+use super::moments::{Moments, PACKED};
 use super::parallel::{Shared, filled, for_each, with_scratch};
-use super::tile::{Machine, SLACK, Tap, Tile};
+use super::source::Source;
+use super::tile::{MAX_BLOCK, Machine, SLACK, Tile};
 
 /// Floats of input that a task copies at once, to stay in the second-level cache.
 const TILE_FLOATS: usize = 224 * 1024;
@@ -40,7 +44,6 @@ pub(crate) struct Dense<'a> {
     pub(crate) output_stride: usize,
     /// From one input channel's weights to the next.
     pub(crate) input_stride: usize,
-    pub(crate) bias: Option<&'a [f32]>,
 }
 
 /// Weights of one lattice, in the order in which tiles read them.
@@ -61,6 +64,13 @@ struct Lattice<'a> {
     tile: [usize; 2],
 }
 
+impl Lattice<'_> {
+    fn taps(&self) -> usize {
+        self.windows.iter().map(|w| w.taps.len()).product()
+    }
+}
+
+/// A part of the outputs.
 struct Task {
     /// Sample times groups plus group.
     sample: usize,
@@ -68,23 +78,56 @@ struct Task {
     depth: [usize; 2],
     height: [usize; 2],
     blocks: [usize; 2],
+    /// Moments of earlier tasks.
+    moments: usize,
+}
+
+/// A convolution cut into tasks.
+struct Plan<'a> {
+    dense: &'a Dense<'a>,
+    machine: Machine,
+    /// Output channels of each block.
+    blocks: Vec<[usize; 2]>,
+    packs: Vec<Packed>,
+    lattices: Vec<Lattice<'a>>,
+    tasks: Vec<Task>,
 }
 
 impl Dense<'_> {
-    /// The output from `input`, both `[batch, groups * channels, depth, height, width]`. `finish`
-    /// is applied to every row.
-    pub(crate) fn run(&self, input: &[f32], finish: impl Fn(&mut [f32]) + Send + Sync) -> Vec<f32> {
+    /// The output `[batch, groups * outputs, depth, height, width]` from `source`, which has
+    /// `groups * inputs` channels.
+    pub(crate) fn run(&self, source: &Source<'_>, epilogue: &Epilogue<'_>) -> Output {
+        assert_eq!(source.channels(), self.groups * self.inputs);
         let samples = self.batch * self.groups;
-        assert_eq!(input.len(), samples * self.inputs * volume(self.in_size));
+        assert_eq!(source.len(), samples * self.inputs * volume(self.in_size));
         let len = samples * self.outputs * volume(self.out_size);
         if len == 0 {
-            return Vec::new();
+            return Output {
+                values: Vec::new(),
+                moments: epilogue
+                    .moments
+                    .then(|| vec![Moments::default(); samples * self.outputs]),
+            };
         }
+        let plan = self.plan();
+        let count = match (epilogue.moments, plan.tasks.last()) {
+            (true, Some(last)) => last.moments + plan.channels(last),
+            _ => 0,
+        };
+        let mut packed = vec![0.0; count * PACKED];
+        let found = epilogue.moments.then(|| Found::new(&mut packed));
+        let write = |output: Shared<'_>| {
+            for_each(plan.tasks.len(), |index| {
+                plan.run(&plan.tasks[index], source, epilogue, output, found);
+            });
+        };
         // SAFETY: lattices partition the outputs, and tiles the lattices.
-        unsafe { filled(len, |output| self.write(input, output, finish)) }
+        let values = unsafe { filled(len, write) };
+        let moments = epilogue.moments.then(|| plan.merge(&packed));
+        Output { values, moments }
     }
 
-    fn write(&self, input: &[f32], output: Shared<'_>, finish: impl Fn(&mut [f32]) + Send + Sync) {
+    fn plan(&self) -> Plan<'_> {
         let machine = Machine::detect();
         let blocks = blocks(self.outputs, machine.block());
         let mut packs: Vec<Packed> = Vec::new();
@@ -112,15 +155,15 @@ impl Dense<'_> {
                 }
             }
         }
-        let tasks = self.tasks(&lattices, blocks.len());
-        for_each(tasks.len(), |index| {
-            let task = &tasks[index];
-            let lattice = &lattices[task.lattice];
-            let pack = &packs[lattice.packed];
-            self.task(
-                &machine, task, lattice, pack, &blocks, input, output, &finish,
-            );
-        });
+        let tasks = self.tasks(&lattices, &blocks);
+        Plan {
+            dense: self,
+            machine,
+            blocks,
+            packs,
+            lattices,
+            tasks,
+        }
     }
 
     fn pack(&self, taps: [Vec<usize>; 3], blocks: &[[usize; 2]]) -> Packed {
@@ -219,8 +262,9 @@ impl Dense<'_> {
         best
     }
 
-    fn tasks(&self, lattices: &[Lattice<'_>], blocks: usize) -> Vec<Task> {
+    fn tasks(&self, lattices: &[Lattice<'_>], blocks: &[[usize; 2]]) -> Vec<Task> {
         let mut tasks = Vec::new();
+        let mut moments = 0;
         let tiles: usize = lattices
             .iter()
             .map(|l| l.axes[0].count.div_ceil(l.tile[0]) * l.axes[1].count.div_ceil(l.tile[1]))
@@ -228,20 +272,24 @@ impl Dense<'_> {
             * self.batch
             * self.groups;
         // Few tiles with many channels: several tasks share a tile.
-        let groups = 16_usize.div_ceil(tiles.max(1)).min(blocks).max(1);
+        let count = blocks.len();
+        let groups = 16_usize.div_ceil(tiles.max(1)).min(count).max(1);
         for sample in 0..self.batch * self.groups {
             for (index, lattice) in lattices.iter().enumerate() {
                 let [depth, height] = lattice.tile;
                 for d in (0..lattice.axes[0].count).step_by(depth) {
                     for h in (0..lattice.axes[1].count).step_by(height) {
                         for group in 0..groups {
+                            let part = [group * count / groups, (group + 1) * count / groups];
                             tasks.push(Task {
                                 sample,
                                 lattice: index,
                                 depth: [d, (d + depth).min(lattice.axes[0].count)],
                                 height: [h, (h + height).min(lattice.axes[1].count)],
-                                blocks: [group * blocks / groups, (group + 1) * blocks / groups],
+                                blocks: part,
+                                moments,
                             });
+                            moments += blocks[part[1] - 1][1] - blocks[part[0]][0];
                         }
                     }
                 }
@@ -249,131 +297,184 @@ impl Dense<'_> {
         }
         tasks
     }
+}
 
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "one caller, which owns all of them"
-    )]
-    fn task(
+/// How the outputs of one plane of a tile are computed: row by row where rows fill vectors, the
+/// plane as one run otherwise.
+struct Runs {
+    count: usize,
+    /// Vectors of a run.
+    vectors: usize,
+    /// From one run to the next, in the copy and in the sums.
+    pitch: [usize; 2],
+    /// From one row to the next in the sums.
+    row: usize,
+    /// Floats of a channel's sums.
+    len: usize,
+}
+
+impl Runs {
+    fn new(rows: usize, width: usize, copy: &Copy<'_>, lanes: usize) -> Self {
+        let by_row = width.div_ceil(lanes);
+        let as_plane = ((rows - 1) * copy.pitch + width).div_ceil(lanes);
+        if rows * by_row <= as_plane {
+            let row = by_row * lanes;
+            Self {
+                count: rows,
+                vectors: by_row,
+                pitch: [copy.pitch, row],
+                row,
+                len: rows * row,
+            }
+        } else {
+            Self {
+                count: 1,
+                vectors: as_plane,
+                pitch: [0, 0],
+                row: copy.pitch,
+                len: as_plane * lanes,
+            }
+        }
+    }
+}
+
+impl Plan<'_> {
+    /// Output channels of a task.
+    fn channels(&self, task: &Task) -> usize {
+        self.blocks[task.blocks[1] - 1][1] - self.blocks[task.blocks[0]][0]
+    }
+
+    fn run(
         &self,
-        machine: &Machine,
         task: &Task,
-        lattice: &Lattice<'_>,
-        pack: &Packed,
-        blocks: &[[usize; 2]],
-        input: &[f32],
+        source: &Source<'_>,
+        epilogue: &Epilogue<'_>,
         output: Shared<'_>,
-        finish: &impl Fn(&mut [f32]),
+        found: Option<Found<'_>>,
     ) {
-        let [axis_d, axis_h, axis_w] = lattice.axes;
+        let dense = self.dense;
+        let lattice = &self.lattices[task.lattice];
+        let pack = &self.packs[lattice.packed];
         let copy = Copy::new(
             lattice.windows.each_ref(),
             task.depth,
             task.height,
-            axis_w.count,
+            lattice.axes[2].count,
         );
         let planes = task.depth[1] - task.depth[0];
         let rows = task.height[1] - task.height[0];
-        let width = axis_w.count;
-        let lanes = machine.lanes;
-        // Rows one by one when they fill vectors, the plane as one run otherwise.
-        let by_row = rows * width.div_ceil(lanes);
-        let as_plane = ((rows - 1) * copy.pitch + width).div_ceil(lanes);
-        let (runs, run_vectors, pitch) = if by_row <= as_plane {
-            (rows, width.div_ceil(lanes), width.div_ceil(lanes) * lanes)
-        } else {
-            (1, as_plane, copy.pitch)
-        };
-        let run_pitch = if runs == 1 { 0 } else { pitch };
-        let temp_len = if runs == 1 {
-            as_plane * lanes
-        } else {
-            rows * pitch
-        };
-        let in_len = copy.channel * self.inputs + SLACK;
-        let n_taps = lattice
-            .windows
-            .iter()
-            .map(|w| w.taps.len())
-            .product::<usize>();
-        let out_volume = volume(self.out_size);
-        let in_volume = volume(self.in_size);
-        let group = task.sample % self.groups;
-        let sample = &input[task.sample * self.inputs * in_volume..][..self.inputs * in_volume];
+        let runs = Runs::new(rows, lattice.axes[2].count, &copy, self.machine.lanes);
+        let n_taps = lattice.taps();
+        // Outputs that no tap reaches have no copy.
+        let inputs = if n_taps == 0 { 0 } else { dense.inputs };
+        let in_len = copy.channel * inputs + SLACK;
+        let (sample, group) = (task.sample / dense.groups, task.sample % dense.groups);
 
-        with_scratch(in_len + temp_len * machine.block(), |scratch| {
-            let (tile, temp) = scratch.split_at_mut(in_len);
-            for (i, channel) in sample.chunks_exact(in_volume).enumerate() {
+        with_scratch(in_len + runs.len * self.machine.block(), |scratch| {
+            let (tile, sums) = scratch.split_at_mut(in_len);
+            for i in 0..inputs {
                 copy.fill(
-                    channel,
-                    self.in_size,
+                    source.channel(sample, group * dense.inputs + i),
                     &mut tile[i * copy.channel..][..copy.channel],
                 );
             }
             let mut taps = Vec::with_capacity(n_taps);
-            for (index, &[first, last]) in blocks
-                .iter()
-                .enumerate()
-                .take(task.blocks[1])
-                .skip(task.blocks[0])
-            {
+            let first_channel = self.blocks[task.blocks[0]][0];
+            for index in task.blocks[0]..task.blocks[1] {
+                let [first, last] = self.blocks[index];
                 let block = last - first;
+                let mut moments = [Moments::default(); MAX_BLOCK];
                 for plane in 0..planes {
-                    copy.taps(plane, block, &mut taps);
                     let weights = &pack.data[group * pack.group + pack.starts[index]..];
-                    for i in (0..self.inputs.max(1)).step_by(INPUT_BLOCK) {
-                        let inputs = INPUT_BLOCK.min(self.inputs - i);
-                        for run in 0..runs {
+                    if inputs == 0 {
+                        sums[..runs.len * block].fill(0.0);
+                    }
+                    copy.taps(plane, block, &mut taps);
+                    for i in (0..inputs).step_by(INPUT_BLOCK) {
+                        let block_inputs = INPUT_BLOCK.min(inputs - i);
+                        for run in 0..runs.count {
                             let mut done = 0;
-                            while done < run_vectors {
-                                let vectors = machine.next_run(block, run_vectors - done);
-                                let at = run * run_pitch + done * lanes;
-                                // Outputs that no tap reaches have no copy to point into.
-                                let from = match taps.is_empty() {
-                                    true => 0,
-                                    false => run * copy.pitch + done * lanes,
-                                };
+                            while done < runs.vectors {
+                                let vectors = self.machine.next_run(block, runs.vectors - done);
+                                let [from, to] =
+                                    runs.pitch.map(|p| run * p + done * self.machine.lanes);
                                 let arguments = Tile {
                                     input: tile[i * copy.channel + from..].as_ptr(),
                                     input_stride: copy.channel,
-                                    inputs,
+                                    inputs: block_inputs,
                                     taps: &taps,
                                     weights: weights[i * n_taps * block..].as_ptr(),
                                     weight_stride: n_taps * block,
-                                    output: temp[at..].as_mut_ptr(),
-                                    output_stride: temp_len,
+                                    output: sums[to..].as_mut_ptr(),
+                                    output_stride: runs.len,
                                     accumulate: i > 0,
                                 };
                                 // SAFETY: a run ends inside its plane of the copy, rounded up to
                                 // a vector, plus a tap's offset: `SLACK` covers the rounding.
-                                // `temp` has `temp_len >= at + vectors * lanes` per channel.
-                                unsafe { machine.run(block, vectors, arguments) };
+                                // The sums have `runs.len >= to + vectors * lanes` per channel.
+                                unsafe { self.machine.run(block, vectors, arguments) };
                                 done += vectors;
                             }
                         }
                     }
-                    let z = axis_d.out_base + axis_d.out_step * (task.depth[0] + plane);
-                    for (o, channel) in (first..last).zip(temp.chunks_exact_mut(temp_len)) {
-                        let bias = self.bias.map_or(0.0, |bias| bias[group * self.outputs + o]);
-                        let base = (task.sample * self.outputs + o) * out_volume;
-                        for row in 0..rows {
-                            let y = axis_h.out_base + axis_h.out_step * (task.height[0] + row);
-                            let at = base + (z * self.out_size[1] + y) * self.out_size[2];
-                            let values = &mut channel[row * pitch..][..width];
-                            for value in values.iter_mut() {
-                                *value += bias;
-                            }
-                            finish(values);
-                            // SAFETY: lattices and tiles partition the outputs, so every
-                            // element is written once.
-                            unsafe {
-                                output.write(at + axis_w.out_base, axis_w.out_step, values);
-                            }
-                        }
+                    let sums = sums.chunks_exact_mut(runs.len);
+                    for ((o, sums), moments) in (first..last).zip(sums).zip(&mut moments) {
+                        let place = [group * dense.outputs + o, task.depth[0] + plane];
+                        self.store(task, place, (sums, moments), runs.row, epilogue, output);
+                    }
+                }
+                if let Some(found) = found {
+                    for (o, moments) in (first..last).zip(&moments) {
+                        // SAFETY: each task has its own entries, one per channel.
+                        unsafe { found.set(task.moments + o - first_channel, moments) };
                     }
                 }
             }
         });
+    }
+
+    /// Finishes and writes the sums of one output channel and plane, rows `pitch` apart, and adds
+    /// to their moments where those are wanted.
+    fn store(
+        &self,
+        task: &Task,
+        [channel, plane]: [usize; 2],
+        (sums, moments): (&mut [f32], &mut Moments),
+        pitch: usize,
+        epilogue: &Epilogue<'_>,
+        output: Shared<'_>,
+    ) {
+        let dense = self.dense;
+        let [depth, height, width] = self.lattices[task.lattice].axes;
+        let sample = task.sample / dense.groups;
+        let index = sample * dense.groups * dense.outputs + channel;
+        let z = depth.out_base + depth.out_step * plane;
+        let [size_d, size_h, size_w] = dense.out_size;
+        for (row, h) in (task.height[0]..task.height[1]).enumerate() {
+            let y = height.out_base + height.out_step * h;
+            let at = ((index * size_d + z) * size_h + y) * size_w + width.out_base;
+            let values = &mut sums[row * pitch..][..width.count];
+            epilogue.row(channel, values, at, width.out_step);
+            if epilogue.moments {
+                moments.merge(Moments::of(values));
+            }
+            // SAFETY: lattices and tiles partition the outputs, so every element is written once.
+            unsafe { output.write(at, width.out_step, values) };
+        }
+    }
+
+    /// Moments of each channel of each sample, in the order of the tasks.
+    fn merge(&self, packed: &[f32]) -> Vec<Moments> {
+        let outputs = self.dense.outputs;
+        let mut all = vec![Moments::default(); self.dense.batch * self.dense.groups * outputs];
+        for task in &self.tasks {
+            let first = task.sample * outputs + self.blocks[task.blocks[0]][0];
+            let found = packed[task.moments * PACKED..].chunks_exact(PACKED);
+            for (sum, found) in all[first..].iter_mut().zip(found).take(self.channels(task)) {
+                sum.merge(Moments::unpack(found));
+            }
+        }
+        all
     }
 }
 
@@ -387,150 +488,4 @@ pub(crate) fn blocks(channels: usize, most: usize) -> Vec<[usize; 2]> {
 
 pub(crate) fn volume(size: [usize; 3]) -> usize {
     size[0] * size[1] * size[2]
-}
-
-/// The copy of a tile's input: `[phases of depth][of height][of width][planes][rows][pitch]`.
-pub(crate) struct Copy<'a> {
-    windows: [&'a Window; 3],
-    first: [usize; 2],
-    /// Planes, rows and places in a row.
-    extent: [usize; 3],
-    /// From one row to the next: rows share the zeros between them.
-    pub(crate) pitch: usize,
-    /// Floats of one phase.
-    phase: usize,
-    /// Floats of one channel.
-    pub(crate) channel: usize,
-}
-
-impl<'a> Copy<'a> {
-    pub(crate) fn new(
-        windows: [&'a Window; 3],
-        depth: [usize; 2],
-        height: [usize; 2],
-        width: usize,
-    ) -> Self {
-        let extent = [
-            depth[1] - depth[0] + windows[0].span,
-            height[1] - height[0] + windows[1].span,
-            width + windows[2].span,
-        ];
-        let shared = (0..windows[2].phases.len())
-            .map(|phase| {
-                let (before, count, _) = windows[2].row(phase, 0, extent[2]);
-                before.min(extent[2] - before - count)
-            })
-            .min()
-            .unwrap_or(0)
-            .min(windows[2].span);
-        let pitch = extent[2] - shared;
-        let phase = extent[0] * extent[1] * pitch + shared;
-        let phases: usize = windows.iter().map(|w| w.phases.len()).product();
-        let mut channel = phase * phases;
-        // Channels a multiple of 4 KiB apart would compete for the same cache sets.
-        if channel % 512 < 16 {
-            channel += 16;
-        }
-        Self {
-            windows,
-            first: [depth[0], height[0]],
-            extent,
-            pitch,
-            phase,
-            channel,
-        }
-    }
-
-    /// From one plane to the next.
-    pub(crate) fn plane(&self) -> usize {
-        self.extent[1] * self.pitch
-    }
-
-    /// All taps for the outputs of the first plane.
-    pub(crate) fn all_taps(&self, taps: &mut Vec<Tap>) {
-        self.collect(0, 1, taps, |_, _| true);
-    }
-
-    /// Taps for the outputs of `plane`, without those that only read zeros there. Weights are
-    /// `block` apart.
-    pub(crate) fn taps(&self, plane: usize, block: usize, taps: &mut Vec<Tap>) {
-        let depth = self.windows[0];
-        self.collect(plane, block, taps, |phase, place| {
-            depth.input(phase, self.first[0], plane + place).is_some()
-        });
-    }
-
-    fn collect(
-        &self,
-        plane: usize,
-        block: usize,
-        taps: &mut Vec<Tap>,
-        keep: impl Fn(usize, usize) -> bool,
-    ) {
-        taps.clear();
-        let [windows_d, windows_h, windows_w] = self.windows;
-        let per_plane = windows_h.taps.len() * windows_w.taps.len();
-        for (d, &(phase_d, place_d)) in windows_d.taps.iter().enumerate() {
-            if !keep(phase_d, place_d) {
-                continue;
-            }
-            let mut weight = d * per_plane * block;
-            for &(phase_h, place_h) in &windows_h.taps {
-                for &(phase_w, place_w) in &windows_w.taps {
-                    let phase = (phase_d * windows_h.phases.len() + phase_h)
-                        * windows_w.phases.len()
-                        + phase_w;
-                    let row = (plane + place_d) * self.extent[1] + place_h;
-                    let input = phase * self.phase + row * self.pitch + place_w;
-                    taps.push(Tap { input, weight });
-                    weight += block;
-                }
-            }
-        }
-    }
-
-    /// Copies one channel of the input.
-    pub(crate) fn fill(&self, input: &[f32], size: [usize; 3], copy: &mut [f32]) {
-        let [wd, wh, ww] = self.windows;
-        let mut at = 0;
-        for phase_d in 0..wd.phases.len() {
-            for phase_h in 0..wh.phases.len() {
-                for phase_w in 0..ww.phases.len() {
-                    let (before, count, start) = ww.row(phase_w, 0, self.extent[2]);
-                    let before = before.min(self.pitch);
-                    for plane in 0..self.extent[0] {
-                        let z = wd.input(phase_d, self.first[0], plane);
-                        for row in 0..self.extent[1] {
-                            let y = wh.input(phase_h, self.first[1], row);
-                            let out = &mut copy[at..at + self.pitch];
-                            at += self.pitch;
-                            let (Some(z), Some(y)) = (z, y) else {
-                                out.fill(0.0);
-                                continue;
-                            };
-                            out[..before].fill(0.0);
-                            out[before + count..].fill(0.0);
-                            let row = (z * size[1] + y) * size[2] + start;
-                            let step = ww.step();
-                            let middle = &mut out[before..before + count];
-                            if step == 1 {
-                                middle.copy_from_slice(&input[row..row + count]);
-                            } else if count > 0 {
-                                let source = &input[row..row + (count - 1) * step + 1];
-                                for (value, from) in
-                                    middle.iter_mut().zip(source.iter().step_by(step))
-                                {
-                                    *value = *from;
-                                }
-                            }
-                        }
-                    }
-                    let shared = self.phase - self.extent[0] * self.extent[1] * self.pitch;
-                    copy[at..at + shared].fill(0.0);
-                    at += shared;
-                }
-            }
-        }
-        copy[at..].fill(0.0);
-    }
 }

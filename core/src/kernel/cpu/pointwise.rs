@@ -55,6 +55,31 @@ pub(crate) fn apply(kind: Activation, values: &mut [f32]) {
     by_kind!(kind, each);
 }
 
+/// `values = activation((values - origin) * scale + shift)`.
+pub(crate) fn map(
+    [origin, scale, shift]: [f32; 3],
+    activation: Option<Activation>,
+    values: &mut [f32],
+) {
+    macro_rules! each {
+        ($f:expr) => {
+            vectored(
+                #[inline(always)]
+                || {
+                    let f = $f;
+                    for value in values {
+                        *value = f((*value - origin) * scale + shift).0;
+                    }
+                },
+            )
+        };
+    }
+    match activation {
+        Some(kind) => by_kind!(kind, each),
+        None => each!(|x: f32| (x, ())),
+    }
+}
+
 /// `gradient *= activation'(values)`.
 pub(crate) fn chain(kind: Activation, values: &[f32], gradient: &mut [f32]) {
     macro_rules! each {

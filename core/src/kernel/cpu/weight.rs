@@ -6,9 +6,11 @@
 
 use macerator::{Scalar, Simd, WithSimd, vload_unaligned};
 
-use super::dense::{Copy, blocks, volume};
+use super::copy::Copy;
+use super::dense::{blocks, volume};
 use super::lattice::{Axis, Window};
 use super::parallel::{Shared, for_each, with_scratch};
+use super::source::Channel;
 use super::tile::{Machine, SLACK};
 
 /// Shifts held at once, with a block of channels and with one channel.
@@ -269,8 +271,7 @@ impl WeightGradient {
             for i in 0..count {
                 let from = (sample * self.inputs + channels[0] + i) * in_volume;
                 copy.fill(
-                    &input[from..from + in_volume],
-                    self.in_size,
+                    Channel::plain(&input[from..from + in_volume], self.in_size),
                     &mut tile[i * copy.channel..][..copy.channel],
                 );
             }

@@ -1,0 +1,142 @@
+//! What a kernel reads: one or two tensors as if their channels were joined, with what is done to
+//! their values on the way in.
+
+use super::dense::volume;
+use super::pointwise;
+use crate::nn::Activation;
+
+/// Numbers per channel of a [`Part`]'s maps: origin, scale, shift.
+pub(crate) const MAP: usize = 3;
+
+/// What is done to the values of one channel: `activation((x - origin) * scale + shift)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Prologue {
+    /// Origin, scale and shift.
+    pub(crate) map: [f32; MAP],
+    pub(crate) activation: Option<Activation>,
+}
+
+impl Prologue {
+    /// Maps `values` in place.
+    pub(crate) fn apply(&self, values: &mut [f32]) {
+        pointwise::map(self.map, self.activation, values);
+    }
+}
+
+/// One tensor of a [`Source`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part<'a> {
+    /// `[batch, channels, depth, height, width]`.
+    pub(crate) values: &'a [f32],
+    pub(crate) channels: usize,
+    /// `[batch, channels, MAP]`, and the activation after it.
+    pub(crate) maps: Option<(&'a [f32], Option<Activation>)>,
+}
+
+/// The input of a kernel: `[batch, channels, depth, height, width]`, whose channels are those of
+/// one tensor or of two, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    first: Part<'a>,
+    second: Option<Part<'a>>,
+    size: [usize; 3],
+}
+
+impl<'a> Source<'a> {
+    /// The values of one tensor as they are.
+    pub(crate) fn plain(values: &'a [f32], channels: usize, size: [usize; 3]) -> Self {
+        let first = Part {
+            values,
+            channels,
+            maps: None,
+        };
+        Self::new(first, None, size)
+    }
+
+    pub(crate) fn new(first: Part<'a>, second: Option<Part<'a>>, size: [usize; 3]) -> Self {
+        Self {
+            first,
+            second,
+            size,
+        }
+    }
+
+    /// Channels of all tensors.
+    pub(crate) fn channels(&self) -> usize {
+        self.first.channels + self.second.map_or(0, |part| part.channels)
+    }
+
+    /// Values of all tensors.
+    pub(crate) fn len(&self) -> usize {
+        self.first.values.len() + self.second.map_or(0, |part| part.values.len())
+    }
+
+    /// One channel of one sample.
+    pub(crate) fn channel(&self, sample: usize, channel: usize) -> Channel<'a> {
+        let (part, channel) = match self.second {
+            Some(second) if channel >= self.first.channels => {
+                (second, channel - self.first.channels)
+            }
+            _ => (self.first, channel),
+        };
+        let index = sample * part.channels + channel;
+        let len = volume(self.size);
+        let prologue = part.maps.map(|(maps, activation)| {
+            let map = &maps[index * MAP..][..MAP];
+            Prologue {
+                map: [map[0], map[1], map[2]],
+                activation,
+            }
+        });
+        Channel {
+            values: &part.values[index * len..][..len],
+            size: self.size,
+            prologue,
+        }
+    }
+}
+
+/// One channel of one sample of a [`Source`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Channel<'a> {
+    /// The values before the prologue.
+    pub(crate) values: &'a [f32],
+    pub(crate) size: [usize; 3],
+    pub(crate) prologue: Option<Prologue>,
+}
+
+impl<'a> Channel<'a> {
+    /// A channel whose values are read as they are.
+    pub(crate) fn plain(values: &'a [f32], size: [usize; 3]) -> Self {
+        Self {
+            values,
+            size,
+            prologue: None,
+        }
+    }
+
+    /// The row at depth `z` and height `y`, before the prologue.
+    pub(crate) fn row(&self, z: usize, y: usize) -> &'a [f32] {
+        let [_, height, width] = self.size;
+        &self.values[(z * height + y) * width..][..width]
+    }
+
+    /// Fills `out` from the row at `z` and `y`: its values `start`, `start + step` and so on, with
+    /// the prologue applied.
+    pub(crate) fn read(&self, [z, y]: [usize; 2], start: usize, step: usize, out: &mut [f32]) {
+        if out.is_empty() {
+            return;
+        }
+        let row = &self.row(z, y)[start..];
+        if step == 1 {
+            out.copy_from_slice(&row[..out.len()]);
+        } else {
+            for (value, from) in out.iter_mut().zip(row.iter().step_by(step)) {
+                *value = *from;
+            }
+        }
+        if let Some(prologue) = &self.prologue {
+            prologue.apply(out);
+        }
+    }
+}
