@@ -17,6 +17,10 @@ use burn::Tensor;
 use burn::tensor::{Device, Distribution};
 use serde_json::{Value, json};
 
+/// As in the `amaes` command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What is timed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {

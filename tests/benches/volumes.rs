@@ -12,6 +12,10 @@ use std::time::Instant;
 use amaes::volumes;
 use amaes_core::volume::ReadOptions;
 
+/// As in the `amaes` command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]
