@@ -14,11 +14,15 @@ use crate::nn::Activation;
 #[cfg(feature = "flex")]
 mod cpu;
 #[cfg(feature = "flex")]
-mod flex;
+mod extension;
 #[cfg(feature = "flex")]
 mod flex_op;
+#[cfg(feature = "flex")]
+mod op;
 mod options;
 mod portable;
+#[cfg(feature = "flex")]
+mod shape;
 #[cfg(all(test, feature = "flex"))]
 mod tests;
 
@@ -44,12 +48,12 @@ pub fn conv3d(
 ) -> Tensor<5> {
     options::check_conv3d(&x, &weight, bias.as_ref(), options);
     #[cfg(feature = "flex")]
-    if flex::takes(&x, Some(&weight), [bias.as_ref(), None]) {
-        let op = flex_op::Op::Conv {
+    if extension::takes(&x, Some(&weight), [bias.as_ref(), None]) {
+        let op = op::Op::Conv {
             options: *options,
             activation: None,
         };
-        return flex::run(x, Some(weight), bias, op);
+        return extension::run(x, Some(weight), bias, op);
     }
     portable::conv3d(x, weight, bias, options)
 }
@@ -70,14 +74,14 @@ pub fn conv3d_activated(
     #[cfg(feature = "flex")]
     if !x.is_autodiff()
         && !weight.is_autodiff()
-        && flex::takes(&x, Some(&weight), [bias.as_ref(), None])
+        && extension::takes(&x, Some(&weight), [bias.as_ref(), None])
     {
         options::check_conv3d(&x, &weight, bias.as_ref(), options);
-        let op = flex_op::Op::Conv {
+        let op = op::Op::Conv {
             options: *options,
             activation: Some(activation),
         };
-        return flex::run(x, Some(weight), bias, op);
+        return extension::run(x, Some(weight), bias, op);
     }
     activate(conv3d(x, weight, bias, options), activation)
 }
@@ -102,13 +106,8 @@ pub fn depthwise_conv3d(
 ) -> Tensor<5> {
     options::check_depthwise(&x, &weight, bias.as_ref(), stride, padding);
     #[cfg(feature = "flex")]
-    if flex::takes(&x, Some(&weight), [bias.as_ref(), None]) {
-        return flex::run(
-            x,
-            Some(weight),
-            bias,
-            flex_op::Op::Depthwise { stride, padding },
-        );
+    if extension::takes(&x, Some(&weight), [bias.as_ref(), None]) {
+        return extension::run(x, Some(weight), bias, op::Op::Depthwise { stride, padding });
     }
     portable::depthwise_conv3d(x, &weight, bias, stride, padding)
 }
@@ -132,8 +131,8 @@ pub fn depthwise_conv_transpose3d(
 ) -> Tensor<5> {
     options::check_depthwise_transpose(&x, &weight, bias.as_ref());
     #[cfg(feature = "flex")]
-    if flex::takes(&x, Some(&weight), [bias.as_ref(), None]) {
-        return flex::run(x, Some(weight), bias, flex_op::Op::DepthwiseTranspose);
+    if extension::takes(&x, Some(&weight), [bias.as_ref(), None]) {
+        return extension::run(x, Some(weight), bias, op::Op::DepthwiseTranspose);
     }
     portable::depthwise_conv_transpose3d(x, weight, bias)
 }
@@ -153,8 +152,8 @@ pub fn depthwise_conv_transpose3d(
 pub fn conv_transpose3d(x: Tensor<5>, weight: Tensor<5>, bias: Option<Tensor<1>>) -> Tensor<5> {
     let kernel = options::check_transpose(&x, &weight, bias.as_ref());
     #[cfg(feature = "flex")]
-    if flex::takes(&x, Some(&weight), [bias.as_ref(), None]) {
-        return flex::run(x, Some(weight), bias, flex_op::Op::Transpose);
+    if extension::takes(&x, Some(&weight), [bias.as_ref(), None]) {
+        return extension::run(x, Some(weight), bias, op::Op::Transpose);
     }
     portable::conv_transpose3d(x, weight, bias, kernel)
 }
@@ -176,8 +175,8 @@ pub fn instance_norm(
 ) -> Tensor<5> {
     options::check_norm(&x, weight.as_ref(), bias.as_ref());
     #[cfg(feature = "flex")]
-    if flex::takes(&x, None, [weight.as_ref(), bias.as_ref()]) {
-        return flex::run(x, weight, bias, flex_op::Op::Norm { eps, activation });
+    if extension::takes(&x, None, [weight.as_ref(), bias.as_ref()]) {
+        return extension::run(x, weight, bias, op::Op::Norm { eps, activation });
     }
     portable::instance_norm(x, weight, bias, eps, activation)
 }
@@ -186,13 +185,8 @@ pub fn instance_norm(
 #[must_use]
 pub fn activate<const D: usize>(x: Tensor<D>, activation: Activation) -> Tensor<D> {
     #[cfg(feature = "flex")]
-    if flex::takes(&x, None, [None, None]) {
-        return flex::run(
-            x,
-            None::<Tensor<1>>,
-            None,
-            flex_op::Op::Activate(activation),
-        );
+    if extension::takes(&x, None, [None, None]) {
+        return extension::run(x, None::<Tensor<1>>, None, op::Op::Activate(activation));
     }
     portable::activate(x, activation)
 }
@@ -208,8 +202,8 @@ pub fn activate<const D: usize>(x: Tensor<D>, activation: Activation) -> Tensor<
 pub fn max_pool2(x: Tensor<5>) -> Tensor<5> {
     options::check_pool(&x);
     #[cfg(feature = "flex")]
-    if flex::takes(&x, None, [None, None]) {
-        return flex::run(x, None::<Tensor<1>>, None, flex_op::Op::MaxPool2);
+    if extension::takes(&x, None, [None, None]) {
+        return extension::run(x, None::<Tensor<1>>, None, op::Op::MaxPool2);
     }
     portable::max_pool2(x)
 }

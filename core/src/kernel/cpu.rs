@@ -18,9 +18,7 @@ mod source;
 mod tile;
 mod weight;
 
-pub(crate) use self::conv::Conv;
 pub(crate) use self::epilogue::Epilogue;
-pub(crate) use self::lattice::Extent;
 pub(crate) use self::norm::{KEPT, Norm};
 pub(crate) use self::pointwise::{activate, activate_gradient};
 pub(crate) use self::pool::Pool;

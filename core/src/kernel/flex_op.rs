@@ -1,68 +1,40 @@
 //! What each kernel does with Flex tensors: shapes in, slices to the processor kernels, tensors out.
 
 use burn::backend::ops::FloatTensorOps;
+use burn::backend::tensor::FloatTensor;
 use burn::backend::{Flex, TensorMetadata};
-use burn::tensor::{Shape, TensorData};
+use burn::tensor::TensorData;
 
-use super::Conv3dOptions;
-use super::cpu::{self, Conv, Epilogue, Extent, Norm, Pool};
-use super::flex::FlexTensor;
-use crate::nn::Activation;
+use super::cpu::{self, Epilogue, Norm, Pool};
+use super::extension::Kernels;
+use super::op::{Op, Saved, five};
 
-/// An operation with its parameters.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Op {
-    /// Dense convolution. With an activation it has no gradient.
-    Conv {
-        options: Conv3dOptions,
-        activation: Option<Activation>,
-    },
-    /// Convolution of each channel.
-    Depthwise {
-        stride: usize,
-        padding: usize,
-    },
-    /// Transposed convolution of each channel, stride 2, padding half the kernel.
-    DepthwiseTranspose,
-    /// Transposed convolution, stride 2.
-    Transpose,
-    /// Instance normalisation, then an activation.
-    Norm {
-        eps: f64,
-        activation: Option<Activation>,
-    },
-    Activate(Activation),
-    MaxPool2,
-}
+type FlexTensor = FloatTensor<Flex>;
 
-/// Inputs of the gradients.
-pub(super) struct Saved {
-    /// The data, where [`Op::needs_data`].
-    pub(super) x: Option<FlexTensor>,
-    pub(super) shape: Shape,
-    pub(super) weight: Option<FlexTensor>,
-    /// The bias, where [`Op::needs_bias`].
-    pub(super) bias: Option<FlexTensor>,
-    /// What the forward pass kept.
-    pub(super) kept: Option<FlexTensor>,
+impl Kernels for Flex {
+    fn forward(
+        op: Op,
+        x: &FlexTensor,
+        weight: Option<&FlexTensor>,
+        bias: Option<&FlexTensor>,
+        keep: bool,
+    ) -> (FlexTensor, Option<FlexTensor>) {
+        op.forward(x, weight, bias, keep)
+    }
+
+    fn backward(
+        op: Op,
+        saved: &Saved<FlexTensor>,
+        gradient: &FlexTensor,
+        wanted: [bool; 3],
+    ) -> [Option<FlexTensor>; 3] {
+        op.backward(saved, gradient, wanted)
+    }
 }
 
 impl Op {
-    /// Whether gradients need the data.
-    pub(super) fn needs_data(self, weight_tracked: bool) -> bool {
-        match self {
-            Self::Norm { .. } | Self::Activate(_) | Self::MaxPool2 => true,
-            _ => weight_tracked,
-        }
-    }
-
-    /// Whether gradients need the bias.
-    pub(super) fn needs_bias(self) -> bool {
-        matches!(self, Self::Norm { .. })
-    }
-
     /// The output and, if `keep`, what the gradients need besides the inputs.
-    pub(super) fn forward(
+    fn forward(
         self,
         x: &FlexTensor,
         weight: Option<&FlexTensor>,
@@ -73,7 +45,9 @@ impl Op {
         let bias = bias.as_ref().map(values);
         let shape = dims(&x);
         let [batch, channels, size @ ..] = shape;
-        if let Some((conv, transposed, activation)) = self.convolution(shape, weight.as_ref()) {
+        if let Some((conv, transposed, activation)) =
+            self.convolution(shape, weight.as_ref().map(dims))
+        {
             debug_assert!(!keep || activation.is_none());
             let weight = weight.as_ref().map_or(&[][..], values);
             let epilogue = Epilogue {
@@ -126,9 +100,9 @@ impl Op {
     }
 
     /// Gradients for data, weight and bias, those that are `wanted`.
-    pub(super) fn backward(
+    fn backward(
         self,
-        saved: &Saved,
+        saved: &Saved<FlexTensor>,
         gradient: &FlexTensor,
         wanted: [bool; 3],
     ) -> [Option<FlexTensor>; 3] {
@@ -142,7 +116,7 @@ impl Op {
             let data = TensorData::new(values, saved.shape.clone());
             Flex::float_from_data(data, &Default::default())
         };
-        let convolution = self.convolution(five(&saved.shape), weight.as_ref());
+        let convolution = self.convolution(five(&saved.shape), weight.as_ref().map(dims));
         let (Some((conv, transposed, _)), Some(weight)) = (convolution, &weight) else {
             let weight = weight.as_ref().map(values);
             return match (self, x) {
@@ -203,71 +177,6 @@ impl Op {
         });
         [dx, dw, db]
     }
-
-    /// The convolution that this operation, or its transpose (second), is; and its activation.
-    fn convolution(
-        self,
-        x: [usize; 5],
-        weight: Option<&FlexTensor>,
-    ) -> Option<(Conv, bool, Option<Activation>)> {
-        let weight = dims(weight?);
-        Some(match self {
-            Self::Conv {
-                options,
-                activation,
-            } => (conv_shape(x, weight, 1, &options), false, activation),
-            Self::Depthwise { stride, padding } => {
-                let options = Conv3dOptions::new(stride, padding, 1);
-                (conv_shape(x, weight, x[1], &options), false, None)
-            }
-            Self::DepthwiseTranspose => {
-                (transpose_shape(x, weight, x[1], weight[2] / 2), true, None)
-            }
-            Self::Transpose => (transpose_shape(x, weight, 1, 0), true, None),
-            Self::Norm { .. } | Self::Activate(_) | Self::MaxPool2 => return None,
-        })
-    }
-}
-
-fn conv_shape(x: [usize; 5], weight: [usize; 5], groups: usize, options: &Conv3dOptions) -> Conv {
-    let [batch, _, size @ ..] = x;
-    let [outputs, inputs, kernel @ ..] = weight;
-    // The public functions have checked that there is one.
-    let out = options.output_size(size, kernel).unwrap_or_default();
-    Conv {
-        batch,
-        groups,
-        inputs,
-        outputs: outputs / groups.max(1),
-        extent: std::array::from_fn(|axis| Extent {
-            input: size[axis],
-            output: out[axis],
-            kernel: kernel[axis],
-            stride: options.stride[axis],
-            low: options.padding[axis][0],
-            dilation: options.dilation[axis],
-        }),
-    }
-}
-
-/// The strided convolution whose transpose takes `x`.
-fn transpose_shape(x: [usize; 5], weight: [usize; 5], groups: usize, padding: usize) -> Conv {
-    let [batch, _, size @ ..] = x;
-    let [outputs, inputs, kernel @ ..] = weight;
-    Conv {
-        batch,
-        groups,
-        inputs,
-        outputs: outputs / groups.max(1),
-        extent: std::array::from_fn(|axis| Extent {
-            input: 2 * (size[axis] - 1) + kernel[axis] - 2 * padding,
-            output: size[axis],
-            kernel: kernel[axis],
-            stride: 2,
-            low: padding,
-            dilation: 1,
-        }),
-    }
 }
 
 /// The same tensor with its elements in memory order; no copy where they are.
@@ -289,16 +198,6 @@ fn values(tensor: &FlexTensor) -> &[f32] {
 
 fn dims(tensor: &FlexTensor) -> [usize; 5] {
     five(&tensor.shape())
-}
-
-/// Extents of a tensor, ones before them up to five.
-fn five(shape: &Shape) -> [usize; 5] {
-    let mut dims = [1; 5];
-    let skip = 5_usize.saturating_sub(shape.num_dims());
-    for (dim, size) in dims[skip..].iter_mut().zip(shape.iter()) {
-        *dim = *size;
-    }
-    dims
 }
 
 fn output(values: Vec<f32>, batch: usize, channels: usize, [d, h, w]: [usize; 3]) -> FlexTensor {

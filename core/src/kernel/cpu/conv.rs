@@ -2,37 +2,11 @@
 
 use super::dense::{Dense, volume};
 use super::epilogue::{Epilogue, Output};
-use super::lattice::Extent;
 use super::source::Source;
 use super::weight::WeightGradient;
-
-/// Shape of a convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Conv {
-    pub(crate) batch: usize,
-    /// Independent convolutions: 1, or the channels of a depthwise convolution.
-    pub(crate) groups: usize,
-    /// Input channels of a group.
-    pub(crate) inputs: usize,
-    /// Output channels of a group.
-    pub(crate) outputs: usize,
-    /// Depth, height, width.
-    pub(crate) extent: [Extent; 3],
-}
+use crate::kernel::shape::Conv;
 
 impl Conv {
-    pub(crate) fn in_size(&self) -> [usize; 3] {
-        self.extent.map(|axis| axis.input)
-    }
-
-    pub(crate) fn out_size(&self) -> [usize; 3] {
-        self.extent.map(|axis| axis.output)
-    }
-
-    fn kernel(&self) -> [usize; 3] {
-        self.extent.map(|axis| axis.kernel)
-    }
-
     /// A source of the input's size.
     pub(crate) fn input<'a>(&self, values: &'a [f32]) -> Source<'a> {
         Source::plain(values, self.groups * self.inputs, self.in_size())

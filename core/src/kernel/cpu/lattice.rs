@@ -5,6 +5,8 @@
 //! strided convolution is one lattice; a dilated one is `dilation` of them, each undilated; a
 //! transposed one of stride s is s of them, each with a part of the taps.
 
+use crate::kernel::shape::Extent;
+
 /// One lattice along one axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Axis {
@@ -18,18 +20,6 @@ pub(crate) struct Axis {
     pub(crate) offsets: Vec<isize>,
     /// Index of each tap within the kernel.
     pub(crate) taps: Vec<usize>,
-}
-
-/// Extents of a convolution along one axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Extent {
-    pub(crate) input: usize,
-    pub(crate) output: usize,
-    pub(crate) kernel: usize,
-    pub(crate) stride: usize,
-    /// Zeros before the input.
-    pub(crate) low: usize,
-    pub(crate) dilation: usize,
 }
 
 impl Axis {

@@ -1,4 +1,4 @@
-//! The kernels as burn operations on the Flex backend: one operation, one autodiff node.
+//! The kernels as burn operations on the backends that have them: one operation, one autodiff node.
 
 use burn::Tensor;
 use burn::backend::autodiff::NodeId;
@@ -8,22 +8,39 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{
-    Autodiff, Backend, Dispatch, DispatchTensorKind, Flex, TensorMetadata, backend_extension,
+    Autodiff, Backend, Dispatch, DispatchTensorKind, TensorMetadata, backend_extension,
 };
 use burn::tensor::{DType, Shape};
 
-use super::flex_op::{Op, Saved};
-
-/// A tensor of the Flex backend.
-pub(super) type FlexTensor = FloatTensor<Flex>;
+use super::op::{Op, Saved};
 
 /// Which of weight and bias an operation has. The macro below knows no optional tensors: what is
 /// absent is passed as an empty tensor.
 type Present = [bool; 2];
 
+/// A backend with kernels of its own.
+pub(super) trait Kernels: Backend {
+    /// The output and, if `keep`, what the gradients need besides the inputs.
+    fn forward(
+        op: Op,
+        x: &FloatTensor<Self>,
+        weight: Option<&FloatTensor<Self>>,
+        bias: Option<&FloatTensor<Self>>,
+        keep: bool,
+    ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>);
+
+    /// Gradients for data, weight and bias, those that are `wanted`.
+    fn backward(
+        op: Op,
+        saved: &Saved<FloatTensor<Self>>,
+        gradient: &FloatTensor<Self>,
+        wanted: [bool; 3],
+    ) -> [Option<FloatTensor<Self>>; 3];
+}
+
 /// Every kernel, as one operation of three tensors: data, weight, bias.
 #[backend_extension(Flex, Autodiff)]
-pub(super) trait FlexKernels: Backend {
+pub(super) trait Extension: Backend {
     /// Applies `op`.
     fn kernel(
         x: FloatTensor<Self>,
@@ -34,44 +51,60 @@ pub(super) trait FlexKernels: Backend {
     ) -> FloatTensor<Self>;
 }
 
-impl FlexKernels for Flex {
+impl Extension for burn::backend::Flex {
     fn kernel(
-        x: FlexTensor,
-        weight: FlexTensor,
-        bias: FlexTensor,
-        [has_weight, has_bias]: Present,
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        present: Present,
         op: Op,
-    ) -> FlexTensor {
-        op.forward(
-            &x,
-            has_weight.then_some(&weight),
-            has_bias.then_some(&bias),
-            false,
-        )
-        .0
+    ) -> FloatTensor<Self> {
+        plain::<Self>(&x, &weight, &bias, present, op)
     }
+}
+
+fn plain<B: Kernels>(
+    x: &FloatTensor<B>,
+    weight: &FloatTensor<B>,
+    bias: &FloatTensor<B>,
+    [has_weight, has_bias]: Present,
+    op: Op,
+) -> FloatTensor<B> {
+    B::forward(
+        op,
+        x,
+        has_weight.then_some(weight),
+        has_bias.then_some(bias),
+        false,
+    )
+    .0
 }
 
 #[derive(Debug)]
 struct Gradient;
 
-/// What an operation keeps for its gradients.
+/// What an operation keeps for its gradients; `T` is a tensor of the backend.
 #[derive(Clone, Debug)]
-struct State {
+struct State<T> {
     op: Op,
     x: Option<NodeId>,
     shape: Shape,
     weight: Option<NodeId>,
     bias: Option<NodeId>,
     /// What the forward pass kept.
-    kept: Option<FlexTensor>,
+    kept: Option<T>,
 }
 
-impl Backward<Flex, 3> for Gradient {
-    type State = State;
+impl<B: Kernels> Backward<B, 3> for Gradient {
+    type State = State<FloatTensor<B>>;
 
-    fn backward(self, ops: Ops<State, 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
-        let gradient = grads.consume::<Flex>(&ops.node);
+    fn backward(
+        self,
+        ops: Ops<Self::State, 3>,
+        grads: &mut Gradients,
+        checkpointer: &mut Checkpointer,
+    ) {
+        let gradient = grads.consume::<B>(&ops.node);
         let State {
             op,
             x,
@@ -80,8 +113,9 @@ impl Backward<Flex, 3> for Gradient {
             bias,
             kept,
         } = ops.state;
-        let mut fetch =
-            |id: Option<NodeId>| id.map(|id| checkpointer.retrieve_node_output::<FlexTensor>(id));
+        let mut fetch = |id: Option<NodeId>| {
+            id.map(|id| checkpointer.retrieve_node_output::<FloatTensor<B>>(id))
+        };
         let saved = Saved {
             x: fetch(x),
             shape,
@@ -90,16 +124,16 @@ impl Backward<Flex, 3> for Gradient {
             kept,
         };
         let wanted = ops.parents.each_ref().map(Option::is_some);
-        let results = op.backward(&saved, &gradient, wanted);
+        let results = B::backward(op, &saved, &gradient, wanted);
         for (node, result) in ops.parents.into_iter().zip(results) {
             if let (Some(node), Some(result)) = (node, result) {
-                grads.register::<Flex>(node.id, result);
+                grads.register::<B>(node.id, result);
             }
         }
     }
 }
 
-impl<C: CheckpointStrategy> FlexKernels for Autodiff<Flex, C> {
+impl<B: Kernels, C: CheckpointStrategy> Extension for Autodiff<B, C> {
     fn kernel(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -107,12 +141,13 @@ impl<C: CheckpointStrategy> FlexKernels for Autodiff<Flex, C> {
         [has_weight, has_bias]: Present,
         op: Op,
     ) -> FloatTensor<Self> {
-        let prepared = Gradient
-            .prepare::<C>([x.node(), weight.node(), bias.node()])
-            .compute_bound()
-            .stateful();
+        let prepared =
+            Backward::<B, 3>::prepare::<C>(Gradient, [x.node(), weight.node(), bias.node()])
+                .compute_bound()
+                .stateful();
         let forward = |keep: bool| {
-            op.forward(
+            B::forward(
+                op,
                 x.primitive(),
                 has_weight.then(|| weight.primitive()),
                 has_bias.then(|| bias.primitive()),
@@ -139,7 +174,8 @@ impl<C: CheckpointStrategy> FlexKernels for Autodiff<Flex, C> {
     }
 }
 
-/// Whether these kernels take `tensors`: single precision, on the Flex backend.
+/// Whether a backend with kernels takes these tensors: single precision, and of a size that its
+/// kernels can index.
 pub(super) fn takes<const D: usize>(
     x: &Tensor<D>,
     weight: Option<&Tensor<5>>,
@@ -150,12 +186,11 @@ pub(super) fn takes<const D: usize>(
     if !single(x.dtype()) || weight.is_some_and(|w| !single(w.dtype())) || !vectors_single {
         return false;
     }
-    match x.clone().into_dispatch().kind {
-        DispatchTensorKind::Flex(_) => true,
-        DispatchTensorKind::Autodiff(inner) => matches!(*inner, DispatchTensorKind::Flex(_)),
-        #[allow(unreachable_patterns, reason = "depends on the backends of the build")]
-        _ => false,
-    }
+    let kind = match x.clone().into_dispatch().kind {
+        DispatchTensorKind::Autodiff(inner) => *inner,
+        kind => kind,
+    };
+    matches!(kind, DispatchTensorKind::Flex(_))
 }
 
 /// Applies `op` to tensors that these kernels take.
