@@ -16,16 +16,26 @@ mod cpu;
 #[cfg(feature = "flex")]
 mod extension;
 #[cfg(feature = "flex")]
+mod flex_fused;
+#[cfg(feature = "flex")]
 mod flex_op;
+mod fused;
+mod normalized;
 #[cfg(feature = "flex")]
 mod op;
 mod options;
 mod portable;
+mod resize;
 #[cfg(feature = "flex")]
 mod shape;
 #[cfg(all(test, feature = "flex"))]
 mod tests;
 
+pub use self::fused::{
+    NormParameters, conv_transpose3d_from, conv3d_argmax, conv3d_joined, conv3d_normalized,
+    depthwise_conv3d_normalized, max_pool2_from,
+};
+pub use self::normalized::Normalized;
 pub use self::options::Conv3dOptions;
 
 /// Convolution, groups 1 (`torch.nn.functional.conv3d`).
@@ -206,4 +216,19 @@ pub fn max_pool2(x: Tensor<5>) -> Tensor<5> {
         return extension::run(x, None::<Tensor<1>>, None, op::Op::MaxPool2);
     }
     portable::max_pool2(x)
+}
+
+/// Trilinear resampling to another size
+/// (`torch.nn.functional.interpolate(x, size, mode="trilinear", align_corners=False)`).
+///
+/// # Panics
+/// If a side of `x` or of `size` is zero.
+#[must_use]
+pub fn resize_trilinear(x: Tensor<5>, size: [usize; 3]) -> Tensor<5> {
+    options::check_resize(&x, size);
+    #[cfg(feature = "flex")]
+    if extension::takes(&x, None, [None, None]) {
+        return extension::run(x, None::<Tensor<1>>, None, op::Op::Resize(size));
+    }
+    resize::portable(x, size)
 }

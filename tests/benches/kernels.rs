@@ -1,12 +1,13 @@
-//! Times every 3-D kernel on the CPU against PyTorch, with the same threads, run about.
+//! Times every 3-D kernel and whole networks on the CPU against PyTorch, with the same threads, run
+//! about.
 //!
 //! `cargo bench --workspace --bench kernels -- [--json FILE] [--rounds N] [--only TEXT]`. PyTorch
 //! runs in the Python that `AMAES_PYTHON` names (`python3` otherwise); without it only our own
-//! times are printed. Each time is the median of N runs (10), in milliseconds.
+//! times are printed. Each time is the median of N runs (10; 3 of a network), in milliseconds.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+mod networks;
+mod torch;
+
 use std::time::Instant;
 
 use amaes_core::kernel::{
@@ -16,6 +17,8 @@ use amaes_core::nn::Activation;
 use burn::Tensor;
 use burn::tensor::{Device, Distribution};
 use serde_json::{Value, json};
+
+use self::torch::Torch;
 
 /// As in the `amaes` command.
 #[global_allocator]
@@ -126,7 +129,7 @@ impl Case {
     }
 
     /// A function that runs the case once and returns its milliseconds.
-    fn prepare(&self, device: &Device) -> impl FnMut() -> f64 {
+    fn prepare(&self, device: &Device) -> impl FnMut() -> f64 + use<> {
         let case = *self;
         let (k, size) = (self.kernel.max(1), self.size);
         let [a, b] = match self.operation {
@@ -175,7 +178,7 @@ struct Weights {
     shift: Tensor<1>,
 }
 
-fn milliseconds(start: Instant) -> f64 {
+pub(crate) fn milliseconds(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
 }
 
@@ -221,58 +224,6 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-/// PyTorch in another process.
-struct Torch {
-    child: Child,
-    ask: ChildStdin,
-    answer: BufReader<ChildStdout>,
-}
-
-impl Torch {
-    fn start(threads: usize) -> Option<Self> {
-        let python = std::env::var("AMAES_PYTHON").unwrap_or_else(|_| "python3".into());
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("reference/bench_torch.py");
-        let found = Command::new(&python)
-            .args(["-c", "import torch"])
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success());
-        if !found {
-            eprintln!(
-                "skipped: PyTorch's times ({python} does not import torch; set AMAES_PYTHON)"
-            );
-            return None;
-        }
-        let mut child = Command::new(python)
-            .arg(script)
-            .arg(threads.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .ok()?;
-        let ask = child.stdin.take()?;
-        let answer = BufReader::new(child.stdout.take()?);
-        Some(Self { child, ask, answer })
-    }
-
-    fn time(&mut self, case: &Case) -> f64 {
-        writeln!(self.ask, "{}", case.json()).expect("the Python process reads");
-        let mut line = String::new();
-        self.answer
-            .read_line(&mut line)
-            .expect("the Python process answers");
-        line.trim().parse().unwrap_or(f64::NAN)
-    }
-}
-
-impl Drop for Torch {
-    fn drop(&mut self) {
-        // It ends with its input; if not, it has nothing to save.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     let middle = times.len() / 2;
@@ -281,6 +232,32 @@ fn median(mut times: Vec<f64>) -> f64 {
     } else {
         (times[middle - 1] + times[middle]) / 2.0
     }
+}
+
+/// A row of the table.
+struct Row {
+    name: String,
+    /// What PyTorch is asked.
+    json: Value,
+    rounds: usize,
+    /// Makes a function that runs the case once and returns its milliseconds.
+    prepare: Box<dyn Fn(&Device) -> Box<dyn FnMut() -> f64>>,
+}
+
+fn rows() -> Vec<Row> {
+    let kernels = cases().into_iter().map(|case| Row {
+        name: case.name(),
+        json: case.json(),
+        rounds: 10,
+        prepare: Box::new(move |device| Box::new(case.prepare(device))),
+    });
+    let networks = networks::cases().into_iter().map(|case| Row {
+        name: case.name(),
+        json: case.json(),
+        rounds: 3,
+        prepare: Box::new(move |device| Box::new(case.prepare(device))),
+    });
+    kernels.chain(networks).collect()
 }
 
 fn main() {
@@ -292,42 +269,58 @@ fn main() {
             .and_then(|at| arguments.get(at + 1))
             .cloned()
     };
-    let rounds: usize = value("--rounds").map_or(10, |n| n.parse().expect("--rounds: a number"));
+    let device = Device::flex();
+    if let Some(name) = value(networks::PEAK) {
+        networks::print_peak(&name, &device);
+        return;
+    }
+    let rounds: Option<usize> = value("--rounds").map(|n| n.parse().expect("--rounds: a number"));
     let only = value("--only").unwrap_or_default();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let device = Device::flex();
     let mut torch = Torch::start(threads);
-    let mut rows = Vec::new();
+    let mut table = Vec::new();
     println!("| case | ours, ms | PyTorch, ms | ratio |\n|---|---|---|---|");
-    for case in cases()
-        .into_iter()
-        .filter(|case| case.name().contains(&only))
-    {
-        let mut ours = case.prepare(&device);
+    for row in rows().into_iter().filter(|row| row.name.contains(&only)) {
+        let mut ours = (row.prepare)(&device);
         ours();
         let (mut mine, mut theirs) = (Vec::new(), Vec::new());
-        for _ in 0..rounds {
+        for _ in 0..rounds.unwrap_or(row.rounds) {
             mine.push(ours());
             if let Some(torch) = &mut torch {
-                theirs.push(torch.time(&case));
+                theirs.push(torch.ask(&row.json));
             }
         }
-        let ours = median(mine);
         let theirs = (!theirs.is_empty()).then(|| median(theirs));
-        let ratio = theirs.map(|theirs| theirs / ours);
-        let show = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.2}"));
-        println!(
-            "| {} | {ours:.2} | {} | {} |",
-            case.name(),
-            show(theirs),
-            show(ratio)
-        );
-        rows.push(json!({
-            "name": case.name(), "ours_ms": ours, "pytorch_ms": theirs, "ratio": ratio,
-        }));
+        table.push(report(&row.name, "ms", median(mine), theirs));
+    }
+    drop(torch);
+    for case in networks::memory_cases() {
+        if !case.name().contains(&only) {
+            continue;
+        }
+        let theirs = Torch::start(threads).map(|mut torch| torch.ask(&case.peak_json()));
+        let name = format!("{}, peak MiB", case.name());
+        table.push(report(&name, "mib", networks::measure_peak(&case), theirs));
     }
     if let Some(file) = value("--json") {
-        let text = serde_json::to_string_pretty(&rows).expect("plain values");
+        let text = serde_json::to_string_pretty(&table).expect("plain values");
         std::fs::write(&file, text).unwrap_or_else(|error| panic!("--json {file}: {error}"));
     }
+}
+
+/// Prints a line of the table, and gives it as JSON.
+fn report(name: &str, unit: &str, ours: f64, theirs: Option<f64>) -> Value {
+    let ratio = theirs.map(|theirs| theirs / ours);
+    let show = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.2}"));
+    println!(
+        "| {name} | {ours:.2} | {} | {} |",
+        show(theirs),
+        show(ratio)
+    );
+    json!({
+        "name": name,
+        format!("ours_{unit}"): ours,
+        format!("pytorch_{unit}"): theirs,
+        "ratio": ratio,
+    })
 }

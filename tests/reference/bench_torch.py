@@ -1,9 +1,10 @@
-"""Times kernels in PyTorch for `tests/benches/kernels.rs`, which talks to it by lines.
+"""Times kernels and networks in PyTorch for `tests/benches/kernels.rs`, which talks to it by lines.
 
     python tests/reference/bench_torch.py THREADS
 
 reads one JSON case a line and answers each with the milliseconds of one run. A case that repeats
-the previous one reuses its tensors. Needs torch.
+the previous one reuses its tensors. A case with `"peak": true` is run once, and answered with the
+most MiB that the process has held so far. Needs torch.
 """
 
 import json
@@ -13,9 +14,13 @@ import time
 import torch
 import torch.nn.functional as F
 
+import networks
+
 
 def prepare(case):
     """A function that runs the case once."""
+    if "network" in case:
+        return networks.prepare(case)
     inputs, outputs, size = case["inputs"], case["outputs"], case["size"]
     kernel, stride, dilation = case["kernel"], case["stride"], case["dilation"]
     step = case["pass"]
@@ -71,12 +76,26 @@ def prepare(case):
     return lambda: torch.autograd.grad(loss, wanted, retain_graph=True)
 
 
+def peak():
+    """Most MiB of memory that this process has held."""
+    with open("/proc/self/status") as status:
+        line = next(line for line in status if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
 def main():
     torch.set_num_threads(int(sys.argv[1]))
     previous, run = None, None
     for line in sys.stdin:
+        case = json.loads(line)
+        if case.get("peak"):
+            prepare(case)()
+            print(peak(), flush=True)
+            continue
         if line != previous:
-            previous, run = line, prepare(json.loads(line))
+            # Two networks at once would not fit.
+            run = None
+            previous, run = line, prepare(case)
             run()
         start = time.perf_counter()
         run()

@@ -30,7 +30,23 @@ def sizes(most):
     return [random.choice([1, random.randint(2, most)]) for _ in range(3)]
 
 
+def large(channels=(16, 24, 32, 64)):
+    """Shapes for which kernels take other paths than for small ones."""
+    size = [random.randint(24, 48) for _ in range(3)]
+    pair = random.choice(channels), random.choice(channels)
+    # Bounds the file: few megabytes a tensor.
+    while max(pair) * size[0] * size[1] * size[2] > 1_000_000:
+        size = [max(24, s - 4) for s in size] if max(size) > 24 else size
+        pair = (pair[0], pair[1] // 2) if pair[1] >= pair[0] else (pair[0] // 2, pair[1])
+    return pair, size
+
+
 def conv3d():
+    if random.random() < 0.12:
+        (inputs, outputs), size = large()
+        meta = dict(stride=1, padding=[[1, 1]] * 3, dilation=1)
+        shapes = dict(x=[1, inputs, *size], weight=[outputs, inputs, 3, 3, 3], bias=[outputs])
+        return meta, shapes, lambda x, weight, bias: F.conv3d(x, weight, bias, 1, 1)
     kernel = random.choice([1, 3, 3, 3, 5])
     stride = random.choice([1, 1, 2])
     dilation = random.choice([1, 1, 1, 2, 4, 16])
@@ -54,9 +70,12 @@ def conv3d():
 def depthwise_conv3d():
     kernel, stride = random.choice([3, 5]), random.choice([1, 2])
     padding = kernel // 2
-    channels, size = random.choice(CHANNELS), sizes(12)
+    batch, channels, size = random.randint(1, 3), random.choice(CHANNELS), sizes(12)
+    if random.random() < 0.1:
+        (channels, _), size = large()
+        batch = 1
     shapes = dict(
-        x=[random.randint(1, 3), channels, *size],
+        x=[batch, channels, *size],
         weight=[channels, 1] + [kernel] * 3,
         bias=[channels],
     )
@@ -79,9 +98,12 @@ def depthwise_conv_transpose3d():
 
 def conv_transpose3d():
     kernel = random.choice([1, 2])
+    batch = random.randint(1, 3)
     inputs, outputs, size = random.choice(CHANNELS), random.choice(CHANNELS), sizes(8)
+    if random.random() < 0.05:
+        batch, inputs, outputs, size = 1, 64, 32, [random.randint(12, 16) for _ in range(3)]
     shapes = dict(
-        x=[random.randint(1, 3), inputs, *size],
+        x=[batch, inputs, *size],
         weight=[inputs, outputs] + [kernel] * 3,
         bias=[outputs],
     )
@@ -112,6 +134,75 @@ def max_pool2():
     return {}, shapes, lambda x: F.max_pool3d(x, 2)
 
 
+def conv3d_joined():
+    """Convolution of two tensors whose channels follow each other."""
+    first, second, outputs = (random.choice(CHANNELS) for _ in range(3))
+    batch, size = random.randint(1, 2), sizes(11)
+    if random.random() < 0.1:
+        (first, outputs), size = large((16, 32))
+        batch, second = 1, first
+    kernel = random.choice([1, 3, 3])
+    name = random.choice([None, *ACTIVATIONS])
+    shapes = dict(
+        x=[batch, first + second, *size],
+        weight=[outputs, first + second] + [kernel] * 3,
+        bias=[outputs],
+    )
+    activation = ACTIVATIONS.get(name, lambda x: x)
+    meta = dict(first=first, kernel=kernel, activation=name)
+    return meta, shapes, lambda x, weight, bias: activation(
+        F.conv3d(x, weight, bias, 1, kernel // 2)
+    )
+
+
+def conv3d_normalized():
+    """Convolution, instance norm and activation; then something that reads it."""
+    inputs, outputs = random.choice(CHANNELS), random.choice(CHANNELS)
+    batch, size = random.randint(1, 2), [random.randint(3, 12) for _ in range(3)]
+    if random.random() < 0.1:
+        (inputs, outputs), size = large((16, 32))
+        batch = 1
+    then = random.choice(["nothing", "pool", "same"])
+    if then == "same":
+        outputs = inputs
+    name = random.choice([None, "leaky_relu", "elu", "gelu"])
+    shapes = dict(
+        x=[batch, inputs, *size], weight=[outputs, inputs, 3, 3, 3], bias=[outputs]
+    )
+    activation = ACTIVATIONS.get(name, lambda x: x)
+
+    def run(x, weight, bias):
+        # The scale is what a parameter is there for.
+        y = F.instance_norm(F.conv3d(x, weight, None, 1, 1), None, None, None, bias)
+        y = activation(y)
+        if then == "pool":
+            return F.max_pool3d(y, 2)
+        return F.conv3d(y, weight, None, 1, 1) if then == "same" else y
+
+    return dict(then=then, activation=name, eps=1e-5), shapes, run
+
+
+def resize_trilinear():
+    channels, batch = random.choice(CHANNELS), random.randint(1, 2)
+    start, size = sizes(12), sizes(14)
+    if random.random() < 0.05:
+        channels, batch, start, size = 4, 1, sizes(40), sizes(48)
+    return dict(size=size), dict(x=[batch, channels, *start]), lambda x: F.interpolate(
+        x, size, mode="trilinear", align_corners=False
+    )
+
+
+def conv3d_argmax():
+    """Classes; of whole numbers, so that many tie."""
+    inputs, classes = random.choice(CHANNELS), random.choice([1, 2, 3, 18, 50, 104])
+    shapes = dict(
+        x=[random.randint(1, 2), inputs, *sizes(14)],
+        weight=[classes, inputs, 1, 1, 1],
+        bias=[classes],
+    )
+    return {}, shapes, lambda x, weight, bias: F.conv3d(x, weight, bias).argmax(1, True)
+
+
 def write(folder, operation, count):
     tensors, cases = {}, []
     while len(cases) < count:
@@ -122,6 +213,8 @@ def write(folder, operation, count):
         inputs = {name: torch.randn(shape) for name, shape in shapes.items()}
         if operation is max_pool2:
             inputs["x"] = torch.round(inputs["x"])
+        if operation is conv3d_argmax:
+            inputs = {name: torch.round(tensor) for name, tensor in inputs.items()}
         if operation is instance_norm:
             inputs["x"] = inputs["x"] * 3 + 2
         if "bias" in inputs and operation is not instance_norm and random.random() < 0.3:
@@ -129,13 +222,15 @@ def write(folder, operation, count):
         for tensor in inputs.values():
             tensor.requires_grad_()
         output = run(**{"bias": None, **inputs} if "weight" in inputs else inputs)
-        pull = torch.randn_like(output)
-        output.backward(pull)
         index = len(cases)
-        found = {"output": output.detach(), "pull": pull}
+        found = {"output": output.detach()}
+        if output.is_floating_point():
+            found["pull"] = torch.randn_like(output)
+            output.backward(found["pull"])
         for name, tensor in inputs.items():
             found[name] = tensor.detach()
-            found["grad." + name] = tensor.grad
+            if output.is_floating_point():
+                found["grad." + name] = tensor.grad
         for name, tensor in found.items():
             tensors[f"{index:03}.{name}"] = tensor.contiguous()
         cases.append(meta)
@@ -158,6 +253,10 @@ def main():
         instance_norm,
         activate,
         max_pool2,
+        conv3d_joined,
+        conv3d_normalized,
+        conv3d_argmax,
+        resize_trilinear,
     ):
         write(folder, operation, count)
 

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use amaes::device::DeviceKind;
 use amaes_core::kernel::{
-    Conv3dOptions, activate, conv_transpose3d, conv3d, depthwise_conv_transpose3d,
-    depthwise_conv3d, instance_norm, max_pool2,
+    Conv3dOptions, NormParameters, Normalized, activate, conv_transpose3d, conv3d, conv3d_argmax,
+    conv3d_joined, conv3d_normalized, depthwise_conv_transpose3d, depthwise_conv3d, instance_norm,
+    max_pool2, max_pool2_from, resize_trilinear,
 };
 use amaes_core::nn::Activation;
 use burn::Tensor;
@@ -38,16 +39,36 @@ fn device() -> Device {
     }
 }
 
-fn compare(operation: &str, run: impl Fn(&Value, Inputs) -> Tensor<5>) {
+impl Inputs {
+    /// Without autodiff.
+    fn inner(&self) -> Self {
+        Self {
+            x: self.x.clone().inner(),
+            kernel: self.kernel.clone().map(Tensor::inner),
+            scale: self.scale.clone().map(Tensor::inner),
+            bias: self.bias.clone().map(Tensor::inner),
+        }
+    }
+}
+
+/// The file of an operation's tensors and its list of cases.
+fn read(operation: &str) -> Option<(Vec<u8>, Vec<Value>)> {
     let Some(folder) = std::env::var_os("AMAES_KERNEL_CASES").map(PathBuf::from) else {
         eprintln!("skipped: {operation} against PyTorch (AMAES_KERNEL_CASES names no folder)");
-        return;
+        return None;
     };
     let bytes = std::fs::read(folder.join(format!("{operation}.safetensors"))).expect("cases");
-    let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
     let list = std::fs::read(folder.join(format!("{operation}.json"))).expect("list of cases");
     let cases: Vec<Value> = serde_json::from_slice(&list).expect("JSON");
     assert!(!cases.is_empty(), "{operation} has cases");
+    Some((bytes, cases))
+}
+
+fn compare(operation: &str, run: impl Fn(&Value, Inputs) -> Tensor<5>) {
+    let Some((bytes, cases)) = read(operation) else {
+        return;
+    };
+    let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
     let device = device();
     for (index, case) in cases.iter().enumerate() {
         let find = |name: &str| {
@@ -78,11 +99,13 @@ fn compare(operation: &str, run: impl Fn(&Value, Inputs) -> Tensor<5>) {
             scale: scale.clone(),
             bias: bias.clone(),
         };
+        let plain = run(case, inputs.inner());
         let output = run(case, inputs);
         let pull = Tensor::<5>::from_data(find("pull").expect("pull"), &device).autodiff();
         let gradients = (output.clone() * pull).sum().backward();
         let mut found = BTreeMap::new();
         found.insert("output", Some(values(output.inner())));
+        found.insert("output without autodiff", Some(values(plain)));
         found.insert("grad.x", x.grad(&gradients).map(values));
         if let Some(kernel) = kernel {
             found.insert("grad.weight", kernel.grad(&gradients).map(values));
@@ -95,7 +118,8 @@ fn compare(operation: &str, run: impl Fn(&Value, Inputs) -> Tensor<5>) {
         }
         for (name, ours) in found {
             let ours = ours.unwrap_or_else(|| panic!("{operation} {index} {case}: no {name}"));
-            let expected = find(name).expect("PyTorch's values");
+            let theirs = name.trim_end_matches(" without autodiff");
+            let expected = find(theirs).expect("PyTorch's values");
             let expected: Vec<f32> = expected.try_to_vec().expect("single precision");
             assert_eq!(
                 ours.len(),
@@ -206,4 +230,77 @@ fn activations() {
 #[test]
 fn pooling() {
     compare("max_pool2", |_, inputs| max_pool2(inputs.x));
+}
+
+#[test]
+fn joined_convolution() {
+    compare("conv3d_joined", |case, inputs| {
+        let [n, channels, d, h, w] = inputs.x.dims();
+        let part = |from, to| inputs.x.clone().slice([0..n, from..to, 0..d, 0..h, 0..w]);
+        let first = number(case, "first");
+        let parts = [part(0, first).into(), part(first, channels).into()];
+        conv3d_joined(
+            &parts,
+            inputs.kernel.expect("weight"),
+            inputs.bias,
+            &Conv3dOptions::same(number(case, "kernel")),
+            activation(case),
+            None,
+        )
+    });
+}
+
+#[test]
+fn normalised_convolution() {
+    compare("conv3d_normalized", |case, inputs| {
+        let (weight, options) = (inputs.kernel.expect("weight"), Conv3dOptions::same(3));
+        let norm = NormParameters {
+            weight: None,
+            bias: inputs.bias,
+            eps: case["eps"].as_f64().expect("eps"),
+            activation: activation(case),
+        };
+        let x = [inputs.x.into()];
+        let y: Normalized = conv3d_normalized(&x, weight.clone(), None, &options, norm);
+        match case["then"].as_str() {
+            Some("pool") => max_pool2_from(y),
+            Some("same") => conv3d_joined(&[y], weight, None, &options, None, None),
+            _ => y.into_tensor(),
+        }
+    });
+}
+
+#[test]
+fn resampling() {
+    compare("resize_trilinear", |case, inputs| {
+        let side = |axis: usize| case["size"][axis].as_u64().expect("size") as usize;
+        resize_trilinear(inputs.x, [0, 1, 2].map(side))
+    });
+}
+
+#[test]
+fn classes() {
+    let Some((bytes, cases)) = read("conv3d_argmax") else {
+        return;
+    };
+    let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
+    let device = device();
+    for index in 0..cases.len() {
+        let view = |name: &str| tensors.tensor(&format!("{index:03}.{name}"));
+        let find = |name: &str| {
+            let view = view(name).ok()?;
+            let floats = view.data().as_chunks::<4>().0.iter();
+            let values: Vec<f32> = floats.map(|bytes| f32::from_le_bytes(*bytes)).collect();
+            Some(TensorData::new(values, view.shape().to_vec()))
+        };
+        let five = |name| Tensor::<5>::from_data(find(name).expect(name), &device);
+        let bias = find("bias").map(|bias| Tensor::<1>::from_data(bias, &device));
+        let found = conv3d_argmax(&[five("x").into()], five("weight"), bias);
+        let found: Vec<i64> = found.into_data().iter::<i64>().collect();
+        let expected = view("output").expect("output");
+        let expected = expected.data().as_chunks::<8>().0.iter();
+        let expected: Vec<i64> = expected.map(|bytes| i64::from_le_bytes(*bytes)).collect();
+        assert_eq!(found, expected, "conv3d_argmax {index}");
+    }
+    println!("conv3d_argmax: {} cases agree", cases.len());
 }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::InferError;
 use super::sliding_window::{self, SlidingWindow};
@@ -176,17 +176,20 @@ fn whole(
     let multiple = spec.edge_multiple();
     let end = input.shape.map(|n| n.next_multiple_of(multiple));
     let minimum = input.data.iter().copied().fold(f32::INFINITY, f32::min);
-    let logits = model.forward(input.window([0; 3], end, minimum, device));
+    let classes = model.classify(input.window([0; 3], end, minimum, device));
     let [x, y, z] = input.shape;
-    let classes = argmax(logits.slice([0..1, 0..spec.out_channels(), 0..x, 0..y, 0..z]))?;
+    let classes = labels(classes.slice([0..1, 0..1, 0..x, 0..y, 0..z]));
     report(progress, 1, 1)?;
     Ok(classes)
 }
 
-/// The channel of the largest value of `[1, channels, x, y, z]`, as `[x, y, z]`.
-pub(super) fn argmax(logits: Tensor<5>) -> Result<Vec<Label>, InferError> {
-    let classes = logits.argmax(1).into_data();
-    Ok(classes.iter::<i64>().map(|c| c as Label).collect())
+/// Classes as labels, in memory order.
+pub(super) fn labels(classes: Tensor<5, Int>) -> Vec<Label> {
+    let classes = classes.into_data();
+    match classes.as_slice::<i32>() {
+        Ok(classes) => classes.iter().map(|&c| c as Label).collect(),
+        Err(_) => classes.iter::<i64>().map(|c| c as Label).collect(),
+    }
 }
 
 pub(super) fn report(progress: OnProgress<'_>, done: u64, total: u64) -> Result<(), InferError> {

@@ -7,7 +7,7 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::network::{OnProgress, argmax, report};
+use super::network::{OnProgress, labels, report};
 use super::{InferError, InferOptions, Input};
 use crate::label::Label;
 use crate::model::{MeshNet, MeshNetConfig};
@@ -239,8 +239,7 @@ fn copied(x: Tensor<5>) -> Tensor<5> {
 ///
 /// # Errors
 ///
-/// [`InferError::Cancelled`] when `progress` breaks, [`InferError::Device`] when no result comes
-/// back.
+/// [`InferError::Cancelled`] when `progress` breaks.
 pub fn run(
     net: &MeshNet,
     plan: &TilePlan,
@@ -269,7 +268,7 @@ pub fn run(
             }
             if let Some(x) = x {
                 let planes = x.dims()[2];
-                let tile = argmax(net.classify(x))?;
+                let tile = labels(net.classify_features(x));
                 for (i, row) in tile.chunks_exact(z.len()).enumerate() {
                     let (px, py) = (written + i / y.len(), y.start + i % y.len());
                     let at = (px * ny + py) * nz + z.start;

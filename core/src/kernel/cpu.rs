@@ -3,6 +3,7 @@
 //! Layouts are those of the public functions, in memory order. Every sum is added in an order
 //! that depends on the shapes alone, so results do not change with the number of threads.
 
+mod argmax;
 mod conv;
 mod copy;
 mod dense;
@@ -14,12 +15,16 @@ mod parallel;
 mod pointwise;
 mod pool;
 mod reduce;
+mod resize;
 mod source;
 mod tile;
 mod weight;
 
+pub(crate) use self::argmax::argmax;
 pub(crate) use self::epilogue::Epilogue;
 pub(crate) use self::norm::{KEPT, Norm};
 pub(crate) use self::pointwise::{activate, activate_gradient};
 pub(crate) use self::pool::Pool;
 pub(crate) use self::reduce::per_channel as sum_per_channel;
+pub(crate) use self::resize::Resize;
+pub(crate) use self::source::{MAP, Part, Source};

@@ -5,11 +5,12 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::TensorData;
 
-use super::cpu::{self, Epilogue, Norm, Pool};
+use super::cpu::{self, Epilogue, Norm, Pool, Resize};
 use super::extension::Kernels;
 use super::op::{Op, Saved, five};
 
-type FlexTensor = FloatTensor<Flex>;
+/// A tensor of the Flex backend.
+pub(super) type FlexTensor = FloatTensor<Flex>;
 
 impl Kernels for Flex {
     fn forward(
@@ -95,6 +96,13 @@ impl Op {
                     None,
                 )
             }
+            Self::Resize(to) => {
+                let resize = Resize::new(batch * channels, size, to);
+                (
+                    output(resize.forward(values(&x)), batch, channels, to),
+                    None,
+                )
+            }
             _ => unreachable!("the other operations are convolutions"),
         }
     }
@@ -150,6 +158,10 @@ impl Op {
                     };
                     [wanted[0].then(|| like_x(pool.backward(x, dy))), None, None]
                 }
+                (Self::Resize(to), _) => {
+                    let resize = Resize::new(batch * channels, size, to);
+                    [wanted[0].then(|| like_x(resize.backward(dy))), None, None]
+                }
                 _ => unreachable!("{self:?} keeps what its gradients need"),
             };
         };
@@ -180,7 +192,7 @@ impl Op {
 }
 
 /// The same tensor with its elements in memory order; no copy where they are.
-fn contiguous(tensor: &FlexTensor) -> FlexTensor {
+pub(super) fn contiguous(tensor: &FlexTensor) -> FlexTensor {
     if tensor.as_slice::<f32>().is_some() {
         tensor.clone()
     } else {
@@ -189,21 +201,26 @@ fn contiguous(tensor: &FlexTensor) -> FlexTensor {
 }
 
 /// Elements of a contiguous tensor.
-fn values(tensor: &FlexTensor) -> &[f32] {
+pub(super) fn values(tensor: &FlexTensor) -> &[f32] {
     match tensor.as_slice() {
         Some(values) => values,
         None => unreachable!("made contiguous before"),
     }
 }
 
-fn dims(tensor: &FlexTensor) -> [usize; 5] {
+pub(super) fn dims(tensor: &FlexTensor) -> [usize; 5] {
     five(&tensor.shape())
 }
 
-fn output(values: Vec<f32>, batch: usize, channels: usize, [d, h, w]: [usize; 3]) -> FlexTensor {
+pub(super) fn output(
+    values: Vec<f32>,
+    batch: usize,
+    channels: usize,
+    [d, h, w]: [usize; 3],
+) -> FlexTensor {
     tensor(values, [batch, channels, d, h, w])
 }
 
-fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
+pub(super) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
     Flex::float_from_data(TensorData::new(values, shape), &Default::default())
 }

@@ -30,6 +30,8 @@ pub(super) enum Op {
     },
     Activate(Activation),
     MaxPool2,
+    /// Trilinear resampling to a size.
+    Resize([usize; 3]),
 }
 
 impl Op {
@@ -72,7 +74,9 @@ impl Op {
                 None,
             ),
             Self::Transpose => (shape::transposed(x, weight, 1, 0), true, None),
-            Self::Norm { .. } | Self::Activate(_) | Self::MaxPool2 => return None,
+            Self::Norm { .. } | Self::Activate(_) | Self::MaxPool2 | Self::Resize(_) => {
+                return None;
+            }
         })
     }
 }

@@ -2,6 +2,8 @@
 
 use burn::Tensor;
 
+use super::Normalized;
+
 /// Stride, padding and dilation of a convolution, per axis (depth, height, width).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conv3dOptions {
@@ -67,7 +69,47 @@ pub(super) fn check_conv3d(
     bias: Option<&Tensor<1>>,
     options: &Conv3dOptions,
 ) {
-    let [_, channels, d, h, w] = x.dims();
+    check_conv3d_dims(x.dims(), weight, bias, options);
+}
+
+/// As [`check_conv3d`], for tensors whose channels follow each other.
+pub(super) fn check_joined(
+    inputs: &[Normalized],
+    weight: &Tensor<5>,
+    bias: Option<&Tensor<1>>,
+    options: &Conv3dOptions,
+) {
+    assert!(
+        matches!(inputs.len(), 1 | 2),
+        "inputs: expected one or two, got {}",
+        inputs.len()
+    );
+    let mut dims = inputs[0].dims();
+    for other in &inputs[1..] {
+        let [batch, channels, size @ ..] = other.dims();
+        assert!(
+            [dims[0], dims[2], dims[3], dims[4]] == [batch, size[0], size[1], size[2]],
+            "inputs: they differ in more than their channels"
+        );
+        dims[1] += channels;
+    }
+    check_conv3d_dims(dims, weight, bias, options);
+}
+
+pub(super) fn check_argmax(weight: &Tensor<5>) {
+    let [out, _, kernel @ ..] = weight.dims();
+    assert!(
+        out > 0 && kernel == [1; 3],
+        "weight: expected a kernel of one voxel and at least one output channel"
+    );
+}
+
+fn check_conv3d_dims(
+    [_, channels, d, h, w]: [usize; 5],
+    weight: &Tensor<5>,
+    bias: Option<&Tensor<1>>,
+    options: &Conv3dOptions,
+) {
     let [out, inputs, kd, kh, kw] = weight.dims();
     assert_eq!(
         inputs, channels,
@@ -153,4 +195,31 @@ pub(super) fn check_pool(x: &Tensor<5>) {
         d.min(h).min(w) >= 2,
         "input: a side of {d}x{h}x{w} is less than 2 voxels"
     );
+}
+
+pub(super) fn check_resize(x: &Tensor<5>, size: [usize; 3]) {
+    let [_, _, d, h, w] = x.dims();
+    assert!(
+        [d, h, w].iter().chain(&size).all(|&side| side > 0),
+        "size: a side of {d}x{h}x{w} or of {size:?} is zero"
+    );
+}
+
+pub(super) fn check_residual(
+    inputs: &[Normalized],
+    weight: &Tensor<5>,
+    options: &Conv3dOptions,
+    residual: Option<&Tensor<5>>,
+) {
+    let [batch, _, size @ ..] = inputs[0].dims();
+    let [out, _, kernel @ ..] = weight.dims();
+    if let Some(residual) = residual
+        && let Some([d, h, w]) = options.output_size(size, kernel)
+    {
+        assert_eq!(
+            residual.dims(),
+            [batch, out, d, h, w],
+            "residual: expected the shape of the output"
+        );
+    }
 }

@@ -1,13 +1,16 @@
-//! The special kernels against the portable definitions, on random shapes with fixed seeds.
+//! The differentiable kernels against the portable definitions, on random shapes with fixed seeds.
 
 use burn::Tensor;
 use burn::tensor::{Device, TensorData};
 
 use super::{
     Conv3dOptions, activate, conv_transpose3d, conv3d, conv3d_activated,
-    depthwise_conv_transpose3d, depthwise_conv3d, instance_norm, max_pool2, portable,
+    depthwise_conv_transpose3d, depthwise_conv3d, instance_norm, max_pool2, portable, resize,
+    resize_trilinear,
 };
 use crate::nn::Activation;
+
+mod fused;
 
 const CHANNELS: [usize; 8] = [1, 2, 3, 5, 8, 21, 30, 33];
 
@@ -340,6 +343,25 @@ fn activations_and_pooling_match_their_definitions() {
             (x, None, None),
             |(x, _, _)| max_pool2(x),
             |(x, _, _)| portable::max_pool2(x),
+        );
+    }
+}
+
+#[test]
+fn resampling_matches_its_definition() {
+    let device = Device::flex();
+    let mut random = Random(23);
+    for _ in 0..60 {
+        let mut size = || -> [usize; 3] { std::array::from_fn(|_| 1 + random.below(12)) };
+        let (from, to) = (size(), size());
+        let channels = random.pick(&CHANNELS);
+        let x: Tensor<5> = random.tensor([2, channels, from[0], from[1], from[2]], &device);
+        compare(
+            &format!("{channels} channels {from:?} to {to:?}"),
+            &mut random,
+            (x, None, None),
+            |(x, _, _)| resize_trilinear(x, to),
+            |(x, _, _)| resize::portable(x, to),
         );
     }
 }

@@ -1,8 +1,9 @@
 //! The plain decoder that stands on the U-Net's and on MedNeXt's encoder.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 
+use crate::kernel::Normalized;
 use crate::nn::{
     Conv3d, Conv3dConfig, ConvStage, ConvStageConfig, ConvTranspose3d, ConvTranspose3dConfig,
 };
@@ -69,28 +70,41 @@ impl UNetDecoder {
     ///
     /// - inputs: `[batch, 2^i * filters, depth / 2^i, height / 2^i, width / 2^i]`, `i` in `0..5`
     /// - output: `[batch, out_channels, depth, height, width]`
-    pub fn forward(&self, features: [Tensor<5>; 5]) -> Tensor<5> {
-        let [x0, x1, x2, x3, x] = features;
-        let x = self.stage(&self.upsample1, &self.decoder_conv1, x, x3);
-        let x = self.stage(&self.upsample2, &self.decoder_conv2, x, x2);
-        let x = self.stage(&self.upsample3, &self.decoder_conv3, x, x1);
-        let x = self.stage(&self.upsample4, &self.decoder_conv4, x, x0);
-        self.out_conv.forward(x)
+    pub fn forward(&self, features: [Normalized; 5]) -> Tensor<5> {
+        let x = self.decode(features);
+        self.out_conv.forward_joined(&[x], None, None)
     }
 
-    fn stage(
-        &self,
-        upsample: &ConvTranspose3d,
-        conv: &ConvStage,
-        x: Tensor<5>,
-        skip: Tensor<5>,
-    ) -> Tensor<5> {
-        let x = upsample.forward(x);
-        let x = if self.skips {
-            Tensor::cat(vec![x, skip], 1)
-        } else {
-            x
-        };
-        conv.forward(x)
+    /// The output channel with the largest value of [`forward`](Self::forward), per voxel.
+    ///
+    /// # Shapes
+    ///
+    /// - inputs: as [`forward`](Self::forward)
+    /// - output: `[batch, 1, depth, height, width]`
+    pub fn classify(&self, features: [Normalized; 5]) -> Tensor<5, Int> {
+        self.out_conv.classify(self.decode(features))
+    }
+
+    fn decode(&self, features: [Normalized; 5]) -> Normalized {
+        // What is not a skip need not be kept.
+        let [x0, x1, x2, x3, x] = features;
+        let [x0, x1, x2, x3] = [x0, x1, x2, x3].map(|x| self.skips.then_some(x));
+        let x = stage(&self.upsample1, &self.decoder_conv1, x, x3);
+        let x = stage(&self.upsample2, &self.decoder_conv2, x, x2);
+        let x = stage(&self.upsample3, &self.decoder_conv3, x, x1);
+        stage(&self.upsample4, &self.decoder_conv4, x, x0)
+    }
+}
+
+fn stage(
+    upsample: &ConvTranspose3d,
+    conv: &ConvStage,
+    x: Normalized,
+    skip: Option<Normalized>,
+) -> Normalized {
+    let x = upsample.forward(x).into();
+    match skip {
+        Some(skip) => conv.forward(&[x, skip]),
+        None => conv.forward(&[x]),
     }
 }

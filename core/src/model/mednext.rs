@@ -2,7 +2,7 @@
 //! AMAES reference's `mednext.py`).
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::spec::{MAX_CHANNELS, in_range};
@@ -277,8 +277,27 @@ impl MedNeXt {
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
         let features = self.encoder.forward(x);
         match (&self.pred_head, &self.rec_head) {
-            (Some(MedNeXtHead::Plain(head)), _) | (None, Some(head)) => head.forward(features),
+            (Some(MedNeXtHead::Plain(head)), _) | (None, Some(head)) => {
+                head.forward(features.map(Into::into))
+            }
             (Some(MedNeXtHead::Native(head)), _) => head.forward(features),
+            (None, None) => unreachable!("a MedNeXt is built with one head"),
+        }
+    }
+
+    /// The output channel with the largest value of [`forward`](Self::forward), per voxel.
+    ///
+    /// # Shapes
+    ///
+    /// - input: `[batch, in_channels, depth, height, width]`, edges multiples of 16
+    /// - output: `[batch, 1, depth, height, width]`
+    pub fn classify(&self, x: Tensor<5>) -> Tensor<5, Int> {
+        let features = self.encoder.forward(x);
+        match (&self.pred_head, &self.rec_head) {
+            (Some(MedNeXtHead::Plain(head)), _) | (None, Some(head)) => {
+                head.classify(features.map(Into::into))
+            }
+            (Some(MedNeXtHead::Native(head)), _) => head.classify(features),
             (None, None) => unreachable!("a MedNeXt is built with one head"),
         }
     }
@@ -309,12 +328,25 @@ impl MedNeXtNativeDecoder {
     /// - inputs: as [`MedNeXtEncoder::forward`] gives them
     /// - output: `[batch, out_channels, depth, height, width]`
     pub fn forward(&self, features: [Tensor<5>; 5]) -> Tensor<5> {
+        self.out_0.conv_out.forward(self.decode(features))
+    }
+
+    /// The output channel with the largest value of [`forward`](Self::forward), per voxel.
+    ///
+    /// # Shapes
+    ///
+    /// - inputs: as [`forward`](Self::forward)
+    /// - output: `[batch, 1, depth, height, width]`
+    pub fn classify(&self, features: [Tensor<5>; 5]) -> Tensor<5, Int> {
+        self.out_0.conv_out.classify(self.decode(features))
+    }
+
+    fn decode(&self, features: [Tensor<5>; 5]) -> Tensor<5> {
         let [x0, x1, x2, x3, x] = features;
         let x = chain(&self.dec_block_3, x3 + self.up_3.forward(x));
         let x = chain(&self.dec_block_2, x2 + self.up_2.forward(x));
         let x = chain(&self.dec_block_1, x1 + self.up_1.forward(x));
-        let x = chain(&self.dec_block_0, x0 + self.up_0.forward(x));
-        self.out_0.conv_out.forward(x)
+        chain(&self.dec_block_0, x0 + self.up_0.forward(x))
     }
 }
 

@@ -2,11 +2,12 @@
 //! (arXiv 1612.00940).
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::SpecError;
 use super::spec::{MAX_CHANNELS, in_range};
+use crate::kernel::Normalized;
 use crate::nn::{Activation, Conv3d, Conv3dConfig, InstanceNorm, InstanceNormConfig};
 
 /// One 3x3x3 convolution of a MeshNet.
@@ -119,11 +120,31 @@ impl MeshNet {
     /// - input: `[batch, in_channels, depth, height, width]`
     /// - output: `[batch, out_channels, depth, height, width]`
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        let x = (0..self.dilations.len()).fold(x, |x, i| {
-            let d = self.dilations[i];
-            self.layer(i, x, [[d; 2]; 3])
-        });
-        self.classify(x)
+        let x = self.features(x);
+        self.classifier().forward_joined(&[x], None, None)
+    }
+
+    /// The output channel with the largest value of [`forward`](Self::forward), per voxel.
+    ///
+    /// # Shapes
+    ///
+    /// - input: `[batch, in_channels, depth, height, width]`
+    /// - output: `[batch, 1, depth, height, width]`
+    pub fn classify(&self, x: Tensor<5>) -> Tensor<5, Int> {
+        self.classifier().classify(self.features(x))
+    }
+
+    fn features(&self, x: Tensor<5>) -> Normalized {
+        (0..self.dilations.len()).fold(x.into(), |x: Normalized, i| match &self.norm {
+            Some(norm) => self.convs[i].forward_normalized(&[x], norm, Some(self.activation)),
+            None => self.convs[i]
+                .forward_joined(&[x], Some(self.activation), None)
+                .into(),
+        })
+    }
+
+    fn classifier(&self) -> &Conv3d {
+        &self.convs[self.dilations.len()]
     }
 
     /// Dilations of the layers before the classifier.
@@ -145,13 +166,13 @@ impl MeshNet {
         }
     }
 
-    /// The 1x1x1 convolution to logits.
+    /// The output channel of the 1x1x1 convolution with the largest value, after the layers.
     ///
     /// # Shapes
     ///
     /// - input: `[batch, channels, depth, height, width]`
-    /// - output: `[batch, out_channels, depth, height, width]`
-    pub fn classify(&self, x: Tensor<5>) -> Tensor<5> {
-        self.convs[self.dilations.len()].forward(x)
+    /// - output: `[batch, 1, depth, height, width]`
+    pub fn classify_features(&self, x: Tensor<5>) -> Tensor<5, Int> {
+        self.classifier().classify(x)
     }
 }

@@ -1,7 +1,7 @@
 //! The description of a network that travels with its weights, and the network it describes.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{MedNeXt, MedNeXtConfig, MeshNet, MeshNetConfig, SpecError, UNet, UNetConfig};
@@ -112,6 +112,21 @@ impl Model {
             Self::UNet(net) => net.forward(x),
             Self::MedNeXt(net) => net.forward(x),
             Self::MeshNet(net) => net.forward(x),
+        }
+    }
+
+    /// The output channel with the largest value of [`forward`](Self::forward), per voxel; the
+    /// first of equals. The output itself is not stored where the device can do without.
+    ///
+    /// # Shapes
+    ///
+    /// - input: as [`forward`](Self::forward)
+    /// - output: `[batch, 1, depth, height, width]`
+    pub fn classify(&self, x: Tensor<5>) -> Tensor<5, Int> {
+        match self {
+            Self::UNet(net) => net.classify(x),
+            Self::MedNeXt(net) => net.classify(x),
+            Self::MeshNet(net) => net.classify(x),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Plain U-Net of five levels (AMAES reference, `unet.py`).
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::spec::{MAX_CHANNELS, in_range};
 use super::{SpecError, UNetDecoder, UNetDecoderConfig};
-use crate::kernel;
+use crate::kernel::{self, Normalized};
 use crate::nn::{ConvStage, ConvStageConfig};
 
 /// Which decoder stands on the encoder.
@@ -126,9 +126,22 @@ impl UNet {
     /// - input: `[batch, in_channels, depth, height, width]`, edges multiples of 16
     /// - output: `[batch, out_channels, depth, height, width]`
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        let features = self.encoder.forward(x);
+        self.head().forward(self.encoder.forward(x))
+    }
+
+    /// The output channel with the largest value of [`forward`](Self::forward), per voxel.
+    ///
+    /// # Shapes
+    ///
+    /// - input: `[batch, in_channels, depth, height, width]`, edges multiples of 16
+    /// - output: `[batch, 1, depth, height, width]`
+    pub fn classify(&self, x: Tensor<5>) -> Tensor<5, Int> {
+        self.head().classify(self.encoder.forward(x))
+    }
+
+    fn head(&self) -> &UNetDecoder {
         match self.pred_head.as_ref().or(self.rec_head.as_ref()) {
-            Some(head) => head.forward(features),
+            Some(head) => head,
             None => unreachable!("a U-Net is built with one head"),
         }
     }
@@ -141,12 +154,13 @@ impl UNetEncoder {
     ///
     /// - input: `[batch, in_channels, depth, height, width]`
     /// - outputs: `[batch, 2^i * filters, depth / 2^i, height / 2^i, width / 2^i]`, `i` in `0..5`
-    pub fn forward(&self, x: Tensor<5>) -> [Tensor<5>; 5] {
-        let x0 = self.in_conv.forward(x);
-        let x1 = self.encoder_conv1.forward(kernel::max_pool2(x0.clone()));
-        let x2 = self.encoder_conv2.forward(kernel::max_pool2(x1.clone()));
-        let x3 = self.encoder_conv3.forward(kernel::max_pool2(x2.clone()));
-        let x4 = self.encoder_conv4.forward(kernel::max_pool2(x3.clone()));
+    pub fn forward(&self, x: Tensor<5>) -> [Normalized; 5] {
+        let pool = |x: &Normalized| [kernel::max_pool2_from(x.clone()).into()];
+        let x0 = self.in_conv.forward(&[x.into()]);
+        let x1 = self.encoder_conv1.forward(&pool(&x0));
+        let x2 = self.encoder_conv2.forward(&pool(&x1));
+        let x3 = self.encoder_conv3.forward(&pool(&x2));
+        let x4 = self.encoder_conv4.forward(&pool(&x3));
         [x0, x1, x2, x3, x4]
     }
 }

@@ -2,11 +2,11 @@
 
 use burn::config::Config;
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 
-use super::Activation;
 use super::init::uniform_fan_in;
-use crate::kernel::{self, Conv3dOptions};
+use super::{Activation, InstanceNorm};
+use crate::kernel::{self, Conv3dOptions, Normalized};
 
 /// Configuration of a [`Conv3d`] (`torch.nn.Conv3d` with `groups=1`).
 #[derive(Config, Debug)]
@@ -76,12 +76,8 @@ impl Conv3d {
             padding,
             ..self.options
         };
-        kernel::conv3d(
-            x,
-            self.weight.val(),
-            self.bias.as_ref().map(Param::val),
-            &options,
-        )
+        let (weight, bias) = self.parameters();
+        kernel::conv3d(x, weight, bias, &options)
     }
 
     /// [`forward_padded`](Self::forward_padded) and an activation, in one pass where the device can.
@@ -99,7 +95,57 @@ impl Conv3d {
             padding,
             ..self.options
         };
-        let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
+        let (weight, bias) = self.parameters();
         kernel::conv3d_activated(x, weight, bias, &options, activation)
+    }
+
+    /// The convolution of one tensor or of two whose channels follow each other, then an
+    /// activation, then the sum with `residual`.
+    ///
+    /// # Shapes
+    ///
+    /// - inputs: `[batch, channels, depth, height, width]`, all channels together `channels_in`
+    /// - residual, output: `[batch, channels_out, depth_out, height_out, width_out]`
+    pub fn forward_joined(
+        &self,
+        inputs: &[Normalized],
+        activation: Option<Activation>,
+        residual: Option<Tensor<5>>,
+    ) -> Tensor<5> {
+        let (weight, bias) = self.parameters();
+        kernel::conv3d_joined(inputs, weight, bias, &self.options, activation, residual)
+    }
+
+    /// The convolution of one tensor or of two whose channels follow each other, then a norm and
+    /// an activation, which those who read the result apply where they can.
+    ///
+    /// # Shapes
+    ///
+    /// As [`forward_joined`](Self::forward_joined).
+    pub fn forward_normalized(
+        &self,
+        inputs: &[Normalized],
+        norm: &InstanceNorm,
+        activation: Option<Activation>,
+    ) -> Normalized {
+        let (weight, bias) = self.parameters();
+        let norm = norm.parameters(activation);
+        kernel::conv3d_normalized(inputs, weight, bias, &self.options, norm)
+    }
+
+    /// The output channel with the largest value, for a kernel of one voxel, stride 1 and no
+    /// padding.
+    ///
+    /// # Shapes
+    ///
+    /// - input: `[batch, channels_in, depth, height, width]`
+    /// - output: `[batch, 1, depth, height, width]`
+    pub fn classify(&self, x: impl Into<Normalized>) -> Tensor<5, Int> {
+        let (weight, bias) = self.parameters();
+        kernel::conv3d_argmax(&[x.into()], weight, bias)
+    }
+
+    fn parameters(&self) -> (Tensor<5>, Option<Tensor<1>>) {
+        (self.weight.val(), self.bias.as_ref().map(Param::val))
     }
 }

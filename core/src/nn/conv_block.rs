@@ -2,9 +2,10 @@
 
 use burn::config::Config;
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 
 use super::{Activation, Conv3d, Conv3dConfig, InstanceNorm, InstanceNormConfig};
+use crate::kernel::Normalized;
 
 /// Configuration of a [`ConvBlock`].
 #[derive(Config, Debug)]
@@ -36,17 +37,16 @@ impl ConvBlockConfig {
 }
 
 impl ConvBlock {
-    /// Applies the block.
+    /// Applies the block to one tensor or to two whose channels follow each other.
     ///
     /// # Shapes
     ///
-    /// - input: `[batch, channels_in, depth, height, width]`
+    /// - inputs: `[batch, channels, depth, height, width]`, all channels together `channels_in`
     /// - output: `[batch, channels_out, depth, height, width]`
-    pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        self.norm.forward(
-            self.conv.forward(x),
-            Some(Activation::LeakyRelu { slope: 0.01 }),
-        )
+    pub fn forward(&self, inputs: &[Normalized]) -> Normalized {
+        let activation = Activation::LeakyRelu { slope: 0.01 };
+        self.conv
+            .forward_normalized(inputs, &self.norm, Some(activation))
     }
 }
 
@@ -82,16 +82,16 @@ impl ConvStageConfig {
 }
 
 impl ConvStage {
-    /// Applies the blocks.
+    /// Applies the blocks to one tensor or to two whose channels follow each other.
     ///
     /// # Shapes
     ///
-    /// - input: `[batch, channels_in, depth, height, width]`
+    /// - inputs: `[batch, channels, depth, height, width]`, all channels together `channels_in`
     /// - output: `[batch, channels_out, depth, height, width]`
-    pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        let x = self.conv1.forward(x);
+    pub fn forward(&self, inputs: &[Normalized]) -> Normalized {
+        let x = self.conv1.forward(inputs);
         match &self.conv2 {
-            Some(conv) => conv.forward(x),
+            Some(conv) => conv.forward(&[x]),
             None => x,
         }
     }

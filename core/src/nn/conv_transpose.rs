@@ -2,10 +2,10 @@
 
 use burn::config::Config;
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 
 use super::init::uniform_fan_in;
-use crate::kernel::{self, Conv3dOptions};
+use crate::kernel::{self, Conv3dOptions, Normalized};
 
 /// Configuration of a [`ConvTranspose3d`] (`torch.nn.ConvTranspose3d`, no padding).
 #[derive(Config, Debug)]
@@ -51,17 +51,24 @@ impl ConvTranspose3d {
     /// - input: `[batch, channels_in, depth, height, width]`
     /// - output: `[batch, channels_out, s * (depth - 1) + k, s * (height - 1) + k, ...]` with
     ///   stride s and kernel k
-    pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+    pub fn forward(&self, x: impl Into<Normalized>) -> Tensor<5> {
         let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
         if self.stride == 1 {
             // Without a stride, a 1x1x1 kernel is its own transpose but for the channels.
-            return kernel::conv3d(
-                x,
-                weight.swap_dims(0, 1),
-                bias,
-                &Conv3dOptions::new(1, 0, 1),
-            );
+            let (weight, options) = (weight.swap_dims(0, 1), Conv3dOptions::new(1, 0, 1));
+            return kernel::conv3d_joined(&[x.into()], weight, bias, &options, None, None);
         }
-        kernel::conv_transpose3d(x, weight, bias)
+        kernel::conv_transpose3d_from(x.into(), weight, bias)
+    }
+
+    /// The output channel with the largest value, for a kernel of one voxel and stride 1.
+    ///
+    /// # Shapes
+    ///
+    /// - input: `[batch, channels_in, depth, height, width]`
+    /// - output: `[batch, 1, depth, height, width]`
+    pub fn classify(&self, x: impl Into<Normalized>) -> Tensor<5, Int> {
+        let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
+        kernel::conv3d_argmax(&[x.into()], weight.swap_dims(0, 1), bias)
     }
 }

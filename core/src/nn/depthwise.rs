@@ -4,8 +4,9 @@ use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
+use super::InstanceNorm;
 use super::init::uniform_fan_in;
-use crate::kernel;
+use crate::kernel::{self, Normalized};
 
 /// Configuration of a [`DepthwiseConv3d`] (`groups=channels`, padding `kernel / 2`).
 #[derive(Config, Debug)]
@@ -63,5 +64,20 @@ impl DepthwiseConv3d {
         } else {
             kernel::depthwise_conv3d(x, weight, bias, self.stride, self.padding)
         }
+    }
+
+    /// The convolution or its transpose, then a norm, which those who read the result apply where
+    /// they can.
+    ///
+    /// # Shapes
+    ///
+    /// As [`forward`](Self::forward).
+    pub fn forward_normalized(&self, x: Tensor<5>, norm: &InstanceNorm) -> Normalized {
+        if self.transposed {
+            return norm.forward(self.forward(x), None).into();
+        }
+        let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
+        let norm = norm.parameters(None);
+        kernel::depthwise_conv3d_normalized(x.into(), weight, bias, self.stride, self.padding, norm)
     }
 }

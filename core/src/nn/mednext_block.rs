@@ -9,7 +9,6 @@ use super::{
     Activation, Conv3d, Conv3dConfig, ConvTranspose3d, ConvTranspose3dConfig, DepthwiseConv3d,
     DepthwiseConv3dConfig, InstanceNorm, InstanceNormConfig,
 };
-use crate::kernel;
 
 /// What a MedNeXt block does to the size of its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,16 +98,20 @@ impl MedNeXtBlock {
     /// - output: the same; half the edges and twice the channels (down); twice the edges and half
     ///   the channels (up)
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        let y = self.norm.forward(self.conv1.forward(x.clone()), None);
-        let y = kernel::activate(self.conv2.forward(y), Activation::Gelu);
-        let y = self.conv3.forward(y);
+        let y = self.conv1.forward_normalized(x.clone(), &self.norm);
+        let y = self
+            .conv2
+            .forward_joined(&[y], Some(Activation::Gelu), None);
+        let residual = match &self.res_conv {
+            None => x,
+            Some(ResidualConv::Down(conv)) => conv.forward(x),
+            Some(ResidualConv::Up(conv)) => conv.forward(x),
+        };
+        let y = self.conv3.forward_joined(&[y.into()], None, Some(residual));
         match &self.res_conv {
-            None => x + y,
-            Some(ResidualConv::Down(conv)) => conv.forward(x) + y,
-            // Both branches have edges 2n - 1; one voxel of zeros at the low side makes them 2n.
-            Some(ResidualConv::Up(conv)) => {
-                (conv.forward(x) + y).pad([(1, 0), (1, 0), (1, 0)], 0.0)
-            }
+            // The edges are 2n - 1; one voxel of zeros at the low side makes them 2n.
+            Some(ResidualConv::Up(_)) => y.pad([(1, 0), (1, 0), (1, 0)], 0.0),
+            _ => y,
         }
     }
 }

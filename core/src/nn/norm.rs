@@ -6,7 +6,7 @@ use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor};
 
 use super::Activation;
-use crate::kernel;
+use crate::kernel::{self, NormParameters};
 
 /// Configuration of an [`InstanceNorm`] (`torch.nn.InstanceNorm3d(affine=...)` without running
 /// statistics; also `torch.nn.GroupNorm(channels, channels)`).
@@ -51,12 +51,19 @@ impl InstanceNorm {
     ///
     /// - input, output: `[batch, channels, depth, height, width]`
     pub fn forward(&self, x: Tensor<5>, activation: Option<Activation>) -> Tensor<5> {
-        kernel::instance_norm(
-            x,
-            self.weight.as_ref().map(Param::val),
-            self.bias.as_ref().map(Param::val),
-            self.epsilon,
+        let NormParameters {
+            weight, bias, eps, ..
+        } = self.parameters(activation);
+        kernel::instance_norm(x, weight, bias, eps, activation)
+    }
+
+    /// What a convolution before it needs to know.
+    pub(super) fn parameters(&self, activation: Option<Activation>) -> NormParameters {
+        NormParameters {
+            weight: self.weight.as_ref().map(Param::val),
+            bias: self.bias.as_ref().map(Param::val),
+            eps: self.epsilon,
             activation,
-        )
+        }
     }
 }

@@ -45,7 +45,6 @@ impl Epilogue<'_> {
 pub(crate) struct Output {
     pub(crate) values: Vec<f32>,
     /// Of each channel of each sample, if wanted.
-    #[expect(dead_code, reason = "the operations that want them follow")]
     pub(crate) moments: Option<Vec<Moments>>,
 }
 

@@ -93,7 +93,6 @@ impl Moments {
         }
     }
 
-    #[expect(dead_code, reason = "the operations that want it follow")]
     /// Origin, scale and shift of the normalisation to mean 0 and variance 1, then `weight` and
     /// `bias`.
     pub(crate) fn map(&self, eps: f64, weight: f32, bias: f32) -> [f32; MAP] {

@@ -2,6 +2,7 @@
 
 use super::parallel::{Shared, for_each};
 use super::pointwise::vectored;
+use super::source::Source;
 
 /// Pooling of every channel of every sample.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +43,32 @@ impl Pool {
                     *y = rows.iter().fold(f32::NEG_INFINITY, |most, row| {
                         larger(larger(most, row[i][0]), row[i][1])
                     });
+                }
+            }
+        });
+        y
+    }
+
+    /// [`forward`](Self::forward) of a source with prologues.
+    pub(crate) fn forward_mapped(&self, source: &Source<'_>) -> Vec<f32> {
+        let [depth, height, width] = self.out_size();
+        let channels = source.channels().max(1);
+        let out = depth * height * width;
+        let mut y = vec![0.0; self.channels * out];
+        let shared = Shared::new(&mut y);
+        for_each(self.channels, |index| {
+            let channel = source.channel(index / channels, index % channels);
+            // SAFETY: each task writes its own channel.
+            let y = unsafe { shared.row(index * out, out) };
+            let mut near = vec![0.0; 2 * width];
+            for (row, y) in y.chunks_exact_mut(width).enumerate() {
+                for part in 0..4 {
+                    let place = [2 * (row / height) + part / 2, 2 * (row % height) + part % 2];
+                    channel.read(place, 0, 1, &mut near);
+                    for (y, &[a, b]) in y.iter_mut().zip(pairs(&near)) {
+                        let most = if part == 0 { f32::NEG_INFINITY } else { *y };
+                        *y = larger(larger(most, a), b);
+                    }
                 }
             }
         });

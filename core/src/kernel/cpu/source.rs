@@ -66,6 +66,11 @@ impl<'a> Source<'a> {
         self.first.channels + self.second.map_or(0, |part| part.channels)
     }
 
+    /// Voxels of a channel.
+    pub(crate) fn voxels(&self) -> usize {
+        volume(self.size)
+    }
+
     /// Values of all tensors.
     pub(crate) fn len(&self) -> usize {
         self.first.values.len() + self.second.map_or(0, |part| part.values.len())
@@ -119,6 +124,14 @@ impl<'a> Channel<'a> {
     pub(crate) fn row(&self, z: usize, y: usize) -> &'a [f32] {
         let [_, height, width] = self.size;
         &self.values[(z * height + y) * width..][..width]
+    }
+
+    /// Fills `out` from the voxels `start..` in memory order, with the prologue applied.
+    pub(crate) fn range(&self, start: usize, out: &mut [f32]) {
+        out.copy_from_slice(&self.values[start..][..out.len()]);
+        if let Some(prologue) = &self.prologue {
+            prologue.apply(out);
+        }
     }
 
     /// Fills `out` from the row at `z` and `y`: its values `start`, `start + step` and so on, with

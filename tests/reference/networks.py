@@ -1,0 +1,161 @@
+"""The networks in plain PyTorch, to be timed against: U-Net, MedNeXt, MeshNet.
+
+Layers and channels are those of docs and `core/src/model`; weights are PyTorch's random ones.
+"""
+
+import torch
+from torch import nn
+
+
+class Unit(nn.Sequential):
+    """Convolution, instance norm, LeakyReLU."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__(
+            nn.Conv3d(inputs, outputs, 3, padding=1),
+            nn.InstanceNorm3d(outputs, affine=True),
+            nn.LeakyReLU(0.01, inplace=True),
+        )
+
+
+def stage(inputs, outputs, count=2):
+    return nn.Sequential(*(Unit(outputs if i else inputs, outputs) for i in range(count)))
+
+
+class PlainDecoder(nn.Module):
+    """Four times transposed convolution, skip, convolutions; then a 1x1x1 convolution."""
+
+    def __init__(self, filters, outputs, skips):
+        super().__init__()
+        self.skips = skips
+        widths = [filters << level for level in (3, 2, 1, 0)]
+        self.up = nn.ModuleList(nn.ConvTranspose3d(2 * c, c, 2, 2) for c in widths)
+        self.stages = nn.ModuleList(
+            stage(2 * c if skips else c, c, 2 if skips else 1) for c in widths
+        )
+        self.out = nn.Conv3d(filters, outputs, 1)
+
+    def forward(self, features):
+        x = features.pop()
+        for up, convolutions in zip(self.up, self.stages):
+            x, skip = up(x), features.pop()
+            if self.skips:
+                x = torch.cat([x, skip], 1)
+            del skip
+            x = convolutions(x)
+        return self.out(x)
+
+
+class UNet(nn.Module):
+    def __init__(self, filters=32, inputs=1, outputs=2, skips=True):
+        super().__init__()
+        widths = [filters << level for level in range(5)]
+        self.encoder = nn.ModuleList(
+            stage(inputs if i == 0 else widths[i - 1], c) for i, c in enumerate(widths)
+        )
+        self.pool = nn.MaxPool3d(2)
+        self.decoder = PlainDecoder(filters, outputs, skips)
+
+    def forward(self, x):
+        features = []
+        for level, convolutions in enumerate(self.encoder):
+            x = convolutions(self.pool(x) if level else x)
+            features.append(x)
+        del x
+        return self.decoder(features)
+
+
+class MedNeXtBlock(nn.Module):
+    """Depthwise convolution, channel norm, expansion, GELU, compression; plus the input."""
+
+    def __init__(self, channels, ratio, kernel, down=False):
+        super().__init__()
+        outputs = 2 * channels if down else channels
+        stride = 2 if down else 1
+        self.depthwise = nn.Conv3d(
+            channels, channels, kernel, stride, kernel // 2, groups=channels
+        )
+        self.norm = nn.GroupNorm(channels, channels)
+        self.widen = nn.Conv3d(channels, ratio * channels, 1)
+        self.activation = nn.GELU()
+        self.narrow = nn.Conv3d(ratio * channels, outputs, 1)
+        self.around = nn.Conv3d(channels, outputs, 1, 2) if down else nn.Identity()
+
+    def forward(self, x):
+        y = self.activation(self.widen(self.norm(self.depthwise(x))))
+        return self.around(x) + self.narrow(y)
+
+
+class MedNeXt(nn.Module):
+    """MedNeXt's encoder, size M, with the plain decoder."""
+
+    def __init__(
+        self,
+        inputs=1,
+        outputs=2,
+        filters=32,
+        kernel=3,
+        ratios=(2, 3, 4, 4, 4),
+        blocks=(3, 4, 4, 4, 4),
+    ):
+        super().__init__()
+        self.stem = nn.Conv3d(inputs, filters, 1)
+        self.levels = nn.ModuleList(
+            nn.Sequential(*(MedNeXtBlock(filters << i, r, kernel) for _ in range(count)))
+            for i, (r, count) in enumerate(zip(ratios, blocks))
+        )
+        self.down = nn.ModuleList(
+            MedNeXtBlock(filters << i, ratios[i + 1], kernel, down=True) for i in range(4)
+        )
+        self.decoder = PlainDecoder(filters, outputs, True)
+
+    def forward(self, x):
+        x = self.stem(x)
+        features = []
+        for i, level in enumerate(self.levels):
+            x = level(self.down[i - 1](x) if i else x)
+            features.append(x)
+        del x
+        return self.decoder(features)
+
+
+class MeshNet(nn.Sequential):
+    """model18cls: nine dilated convolutions of 21 channels with ELU, and a classifier."""
+
+    def __init__(self, classes=18, channels=21, dilations=(1, 2, 4, 8, 16, 8, 4, 2, 1)):
+        layers = []
+        for i, d in enumerate(dilations):
+            inputs = channels if i else 1
+            layers += [nn.Conv3d(inputs, channels, 3, padding=d, dilation=d), nn.ELU(inplace=True)]
+        super().__init__(*layers, nn.Conv3d(channels, classes, 1))
+
+
+NETWORKS = {
+    "unet_b": UNet,
+    "unet_b_light": lambda: UNet(outputs=1, skips=False),
+    "mednext_m": MedNeXt,
+    "meshnet_18": MeshNet,
+}
+
+
+def prepare(case):
+    """A function that runs the case once."""
+    net = NETWORKS[case["network"]]()
+    size = case["size"]
+    x = torch.rand(1, 1, size, size, size)
+    if case["pass"] == "step":
+        target = torch.rand(1, net.decoder.out.out_channels, size, size, size)
+
+        def step():
+            net.zero_grad(set_to_none=True)
+            nn.functional.mse_loss(net(x), target).backward()
+
+        return step
+
+    def forward():
+        with torch.inference_mode():
+            y = net(x)
+            if case["pass"] == "classes":
+                y.argmax(1)
+
+    return forward
