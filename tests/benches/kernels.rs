@@ -234,14 +234,16 @@ fn median(mut times: Vec<f64>) -> f64 {
     }
 }
 
+/// Makes a function that runs a case once and returns its milliseconds.
+type Prepare = Box<dyn Fn(&Device) -> Box<dyn FnMut() -> f64>>;
+
 /// A row of the table.
 struct Row {
     name: String,
     /// What PyTorch is asked.
     json: Value,
     rounds: usize,
-    /// Makes a function that runs the case once and returns its milliseconds.
-    prepare: Box<dyn Fn(&Device) -> Box<dyn FnMut() -> f64>>,
+    prepare: Prepare,
 }
 
 fn rows() -> Vec<Row> {

@@ -9,7 +9,7 @@ use amaes::device::DeviceKind;
 use amaes_core::kernel::{
     Conv3dOptions, NormParameters, Normalized, activate, conv_transpose3d, conv3d, conv3d_argmax,
     conv3d_joined, conv3d_normalized, depthwise_conv_transpose3d, depthwise_conv3d, instance_norm,
-    max_pool2, max_pool2_from, resize_trilinear,
+    max_pool2, resize_trilinear,
 };
 use amaes_core::nn::Activation;
 use burn::Tensor;
@@ -262,9 +262,8 @@ fn normalised_convolution() {
         };
         let x = [inputs.x.into()];
         let y: Normalized = conv3d_normalized(&x, weight.clone(), None, &options, norm);
-        match case["then"].as_str() {
-            Some("pool") => max_pool2_from(y),
-            Some("same") => conv3d_joined(&[y], weight, None, &options, None, None),
+        match case["again"].as_bool() {
+            Some(true) => conv3d_joined(&[y], weight, None, &options, None, None),
             _ => y.into_tensor(),
         }
     });
