@@ -1,6 +1,7 @@
 //! Convolutions with their gradients, by shape.
 
 use super::dense::{Dense, volume};
+use super::depthwise::Depthwise;
 use super::epilogue::{Epilogue, Output};
 use super::source::Source;
 use super::weight::WeightGradient;
@@ -24,6 +25,9 @@ impl Conv {
         weights: &[f32],
         epilogue: &Epilogue<'_>,
     ) -> Output {
+        if let Some(depthwise) = Depthwise::of(self) {
+            return depthwise.forward(source, weights, epilogue, false);
+        }
         let taps = volume(self.kernel());
         let [d, h, w] = &self.extent;
         let dense = Dense {
@@ -49,6 +53,9 @@ impl Conv {
         weights: &[f32],
         epilogue: &Epilogue<'_>,
     ) -> Output {
+        if let Some(turned) = Depthwise::of(self).and_then(|depthwise| depthwise.turned()) {
+            return turned.forward(source, weights, epilogue, true);
+        }
         let taps = volume(self.kernel());
         let [d, h, w] = &self.extent;
         let dense = Dense {
@@ -69,6 +76,9 @@ impl Conv {
 
     /// `[groups * outputs, inputs, kd, kh, kw]` from the input and the output's gradient.
     pub(crate) fn weight_gradient(&self, input: &[f32], gradient: &[f32]) -> Vec<f32> {
+        if let Some(depthwise) = Depthwise::of(self) {
+            return depthwise.weight_gradient(input, gradient);
+        }
         let [d, h, w] = &self.extent;
         let weight = WeightGradient {
             batch: self.batch,

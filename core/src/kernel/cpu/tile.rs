@@ -95,7 +95,7 @@ pub(crate) struct Machine {
     /// Floats in a vector.
     pub(crate) lanes: usize,
     /// Vector registers.
-    registers: usize,
+    pub(crate) registers: usize,
 }
 
 impl Machine {
