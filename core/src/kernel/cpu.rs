@@ -6,6 +6,7 @@
 mod argmax;
 mod conv;
 mod copy;
+mod curve;
 mod dense;
 mod depthwise;
 mod epilogue;
@@ -19,6 +20,7 @@ mod pool;
 mod reduce;
 mod resize;
 mod source;
+mod stream;
 mod tile;
 mod weight;
 

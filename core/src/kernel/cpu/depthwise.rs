@@ -137,18 +137,22 @@ impl Depthwise {
                 });
                 let frame_len = frame.len(planes);
                 let temp_len = frame.flat_plane().map_or(0, |plane| planes * plane);
+                let input = source.channel(sample / self.channels, channel);
+                let stage_len = input.prologue.map_or(0, |_| frame.stage());
                 let from = sample * out_volume + first * height * width;
                 // SAFETY: each task writes its own slab.
                 let outputs = unsafe { output.row(from, planes * height * width) };
-                with_scratch(frame_len + temp_len, |scratch| {
+                with_scratch(frame_len + temp_len + stage_len, |scratch| {
                     let (copy, temp) = scratch.split_at_mut(frame_len);
+                    let (temp, stage) = temp.split_at_mut(temp_len);
                     let forward = Forward {
                         frame: &frame,
-                        input: source.channel(sample / self.channels, channel),
+                        input,
                         first,
                         planes,
                         weights: &ordered[..taps],
                         copy,
+                        stage,
                         temp,
                         output: &mut *outputs,
                     };
@@ -200,7 +204,7 @@ impl Depthwise {
             let (sample, first) = (task / slabs, task % slabs * slab);
             let planes = slab.min(depth - first);
             let frame_len = frame.len(planes);
-            with_scratch(frame_len + planes * frame.spread_plane(), |scratch| {
+            with_scratch(frame_len + frame.spread_len(planes), |scratch| {
                 let (copy, spread) = scratch.split_at_mut(frame_len);
                 let from = sample * out_volume + first * height * width;
                 let mut sums = [0.0; MOST_TAPS];
@@ -246,6 +250,7 @@ struct Forward<'a> {
     /// In the frame's order.
     weights: &'a [f32],
     copy: &'a mut [f32],
+    stage: &'a mut [f32],
     /// Outputs first lie here if their rows are shorter than a vector.
     temp: &'a mut [f32],
     output: &'a mut [f32],
@@ -270,13 +275,14 @@ impl<const K: usize, const STEP: usize> WithSimd for ForwardRun<'_, K, STEP> {
             planes,
             weights,
             copy,
+            stage,
             temp,
             output,
         } = self.0;
         let flat = frame.flat_plane();
         let grid = frame.grid(planes, frame.width());
         assert!(weights.len() == K * K * K && flat.is_none_or(|flat| temp.len() >= planes * flat));
-        frame.fill::<S>(&input, first, planes, copy);
+        frame.fill::<S>(&input, first, planes, copy, stage);
         let columns = Columns {
             input: copy.as_ptr(),
             weights: weights.as_ptr(),
@@ -414,12 +420,12 @@ impl<const K: usize, const STEP: usize> WithSimd for WeightRun<'_, K, STEP> {
             spread,
             sums,
         } = self.0;
-        frame.fill::<S>(&input, first, planes, copy);
+        frame.fill::<S>(&input, first, planes, copy, &mut []);
         let (gradient, width) = match frame.spread_plane() {
             0 => (gradient, frame.width()),
             plane => {
-                assert!(spread.len() >= planes * plane);
-                frame.spread(gradient, spread);
+                assert!(spread.len() > planes * plane);
+                frame.spread::<S>(gradient, spread);
                 (&*spread, frame.runs * f32::lanes::<S>())
             }
         };

@@ -6,7 +6,8 @@
 
 use macerator::{Scalar, Simd, Vector, vload_unaligned, vstore_unaligned};
 
-use super::source::{Channel, Prologue};
+use super::source::Channel;
+use super::stream::{MOST_LANES, rest};
 
 /// Layout of the slabs of one convolution.
 #[derive(Clone, Debug)]
@@ -31,6 +32,62 @@ pub(crate) struct Frame {
     pub(crate) last: usize,
     /// Offsets of the taps along the other axes than the column's, the width's outermost.
     pub(crate) offsets: Vec<usize>,
+}
+
+/// A row of a copy: `low` zeros, `count` values, zeros.
+struct Line<S: Simd> {
+    low: usize,
+    count: usize,
+    /// Above zero in the lanes of the last vector of values.
+    last: Vector<S, f32>,
+}
+
+impl<S: Simd> Line<S> {
+    /// Writes a row of at most a vector more than `pitch` floats from the start of `values`, which
+    /// may go on. What lies beyond is written too: rows are written in order.
+    #[inline(always)]
+    fn store(&self, values: &[f32], to: &mut [f32], pitch: usize) {
+        let Self { low, count, last } = *self;
+        let lanes = f32::lanes::<S>();
+        let zero: Vector<S, f32> = 0.0_f32.splat();
+        let whole = count / lanes * lanes;
+        assert!(low <= lanes && values.len() >= count);
+        assert!(to.len() >= pitch.max(low + count) + lanes);
+        // SAFETY: by the assertions.
+        unsafe {
+            let (values_left, values) = (values.len(), values.as_ptr());
+            let to = to.as_mut_ptr();
+            vstore_unaligned(to, zero);
+            for at in (0..whole).step_by(lanes) {
+                let x: Vector<S, f32> = vload_unaligned(values.add(at));
+                vstore_unaligned(to.add(low + at), x);
+            }
+            let mut at = low + whole;
+            if whole < count {
+                let x = if values_left >= whole + lanes {
+                    last.gt(zero)
+                        .select(vload_unaligned(values.add(whole)), zero)
+                } else {
+                    rest(values.add(whole), count - whole)
+                };
+                vstore_unaligned(to.add(at), x);
+                at += lanes;
+            }
+            while at < pitch {
+                vstore_unaligned(to.add(at), zero);
+                at += lanes;
+            }
+        }
+    }
+}
+
+/// Ones in the first `count` lanes, zeros in the others.
+#[inline(always)]
+fn first_lanes<S: Simd>(count: usize) -> Vector<S, f32> {
+    let mut lanes = [0.0; MOST_LANES];
+    lanes[..count].fill(1.0);
+    // SAFETY: no vector is longer than the array.
+    unsafe { vload_unaligned(lanes.as_ptr()) }
 }
 
 /// How many columns there are, and how far they lie apart.
@@ -189,6 +246,11 @@ impl Frame {
         }
     }
 
+    /// Floats that [`Self::fill`] works in, if the input has a prologue.
+    pub(crate) fn stage(&self) -> usize {
+        self.in_size[1] * self.in_size[2]
+    }
+
     /// Copies the inputs of `planes` planes of outputs from plane `first` on, through its prologue.
     #[inline(always)]
     pub(crate) fn fill<S: Simd>(
@@ -197,12 +259,18 @@ impl Frame {
         first: usize,
         planes: usize,
         copy: &mut [f32],
+        stage: &mut [f32],
     ) {
         let [depth, height, width] = self.in_size;
         let rows = self.step * (self.out_size[1] - 1) + self.kernel;
         let count = self.step * (planes - 1) + self.kernel;
         assert!(input.size == self.in_size && copy.len() >= self.len(planes));
-        let prologue = input.prologue.as_ref();
+        let places = self.step * (self.out_size[2] - 1) + self.kernel;
+        let line = Line::<S> {
+            low: self.low[2],
+            count: width.min(places - self.low[2]),
+            last: first_lanes::<S>(width.min(places - self.low[2]) % f32::lanes::<S>()),
+        };
         for plane in 0..count {
             let z = (self.step * first + plane).checked_sub(self.low[0]);
             let z = z.filter(|&z| z < depth);
@@ -211,58 +279,41 @@ impl Frame {
                 copy[from..from + self.plane].fill(0.0);
                 continue;
             };
-            for row in 0..rows {
-                let y = row.checked_sub(self.low[1]).filter(|&y| y < height);
-                let line = y.map(|y| &input.values[(z * height + y) * width..]);
-                let to = &mut copy[from + self.row(row)..];
-                if self.step == 1 {
-                    self.line::<S>(line, prologue, to);
-                } else {
-                    self.halves(line, prologue, to);
+            let values = &input.values[z * height * width..][..height * width];
+            let values = match &input.prologue {
+                Some(prologue) => {
+                    stage[..values.len()].copy_from_slice(values);
+                    prologue.apply(&mut stage[..values.len()]);
+                    &stage[..values.len()]
                 }
-            }
+                None => values,
+            };
+            // Rows within the input.
+            let low = self.low[1];
+            let inside = low..(height + low).min(rows);
             if self.step == 1 {
-                copy[from + rows * self.pitch..from + self.plane].fill(0.0);
+                let start = from + low * self.pitch;
+                copy[from..start].fill(0.0);
+                for row in inside.clone() {
+                    let at = from + row * self.pitch;
+                    line.store(&values[(row - low) * width..], &mut copy[at..], self.pitch);
+                }
+                copy[from + inside.end * self.pitch..from + self.plane].fill(0.0);
+            } else {
+                for row in 0..rows {
+                    let values = inside
+                        .contains(&row)
+                        .then(|| &values[(row - low) * width..][..line.count]);
+                    self.halves(values, &mut copy[from + self.row(row)..]);
+                }
             }
         }
         copy[count * self.plane..].fill(0.0);
     }
 
-    /// A row at stride 1, with its zeros. What lies beyond it may be written: rows are filled in
-    /// order, and there is room after the last.
-    #[inline(always)]
-    fn line<S: Simd>(&self, line: Option<&[f32]>, prologue: Option<&Prologue>, to: &mut [f32]) {
-        let Some(line) = line else {
-            to[..self.pitch].fill(0.0);
-            return;
-        };
-        let lanes = f32::lanes::<S>();
-        let places = self.out_size[2] + self.kernel - 1;
-        let low = self.low[2];
-        let count = self.in_size[2].min(places - low);
-        to[..low].fill(0.0);
-        let whole = count.next_multiple_of(lanes);
-        if line.len() >= whole && to.len() >= low + whole {
-            for at in (0..count).step_by(lanes) {
-                // SAFETY: both slices hold `whole` floats from there.
-                unsafe {
-                    let values: Vector<S, f32> = vload_unaligned(line.as_ptr().add(at));
-                    vstore_unaligned(to.as_mut_ptr().add(low + at), values);
-                }
-            }
-        } else {
-            to[low..low + count].copy_from_slice(&line[..count]);
-        }
-        if let Some(prologue) = prologue {
-            prologue.apply(&mut to[low..low + count]);
-        }
-        let end = self.pitch.max(low + count);
-        to[low + count..end].fill(0.0);
-    }
-
     /// A row at stride 2: even places, then odd ones.
     #[inline(always)]
-    fn halves(&self, line: Option<&[f32]>, prologue: Option<&Prologue>, to: &mut [f32]) {
+    fn halves(&self, line: Option<&[f32]>, to: &mut [f32]) {
         let [part, _] = self.phases;
         let len = if self.flat { self.pitch } else { part };
         let (even, odd) = to.split_at_mut(part);
@@ -272,9 +323,7 @@ impl Frame {
             odd.fill(0.0);
             return;
         };
-        let places = self.step * (self.out_size[2] - 1) + self.kernel;
         let low = self.low[2];
-        let count = self.in_size[2].min(places - low);
         let half = low.div_ceil(2);
         even[..half].fill(0.0);
         odd[..low / 2].fill(0.0);
@@ -283,7 +332,7 @@ impl Frame {
             true => (&mut even[low / 2..], &mut odd[low / 2..]),
             false => (&mut odd[low / 2..], &mut even[half..]),
         };
-        let (pairs, rest) = line[..count].as_chunks::<2>();
+        let (pairs, rest) = line.as_chunks::<2>();
         let both = first.iter_mut().zip(second.iter_mut());
         for ((first, second), pair) in both.zip(pairs) {
             *first = pair[0];
@@ -298,32 +347,41 @@ impl Frame {
         if let [value] = rest {
             first[end] = *value;
         }
-        if let Some(prologue) = prologue {
-            prologue.apply(&mut first[..count.div_ceil(2)]);
-            prologue.apply(&mut second[..end]);
+    }
+
+    /// Floats for the copy that [`Self::spread`] makes of `planes` planes, with those that it writes
+    /// too much.
+    pub(crate) fn spread_len(&self, planes: usize) -> usize {
+        match self.spread_plane() {
+            0 => 0,
+            plane => planes * plane + 2 * self.lanes,
         }
     }
 
     /// Copies planes of outputs to where the grid has them, zeros between and after the rows.
     #[inline(always)]
-    pub(crate) fn spread(&self, outputs: &[f32], copy: &mut [f32]) {
+    pub(crate) fn spread<S: Simd>(&self, outputs: &[f32], copy: &mut [f32]) {
         let [_, height, width] = self.out_size;
         let pitch = if self.flat {
             self.pitch
         } else {
             self.runs * self.lanes
         };
-        let planes = copy.chunks_exact_mut(self.spread_plane());
-        for (plane, rows) in planes.zip(outputs.chunks_exact(height * width)) {
-            for (y, row) in rows.chunks_exact(width).enumerate() {
-                let end = if y + 1 == height {
-                    plane.len()
-                } else {
-                    (y + 1) * pitch
-                };
-                let to = &mut plane[y * pitch..end];
-                to[..width].copy_from_slice(row);
-                to[width..].fill(0.0);
+        let line = Line::<S> {
+            low: 0,
+            count: width,
+            last: first_lanes::<S>(width % f32::lanes::<S>()),
+        };
+        let plane = self.spread_plane();
+        for index in 0..outputs.len() / (height * width) {
+            let from = index * plane;
+            for y in 0..height {
+                let to = &mut copy[from + y * pitch..];
+                line.store(&outputs[(index * height + y) * width..], to, pitch);
+            }
+            let end = from + height * pitch;
+            if let Some(after) = copy.get_mut(end..from + plane) {
+                after.fill(0.0);
             }
         }
     }

@@ -17,7 +17,7 @@ pub(crate) struct Moments {
 impl Moments {
     /// Of a row of at most a few thousand values.
     pub(crate) fn of(row: &[f32]) -> Self {
-        const LANES: usize = 16;
+        const LANES: usize = 64;
         if row.is_empty() {
             return Self::default();
         }
@@ -91,6 +91,18 @@ impl Moments {
             mean: f64::from(packed[1]) + f64::from(packed[2]),
             squares: f64::from(packed[3]),
         }
+    }
+
+    /// The mean in two parts, and 1 / standard deviation.
+    pub(crate) fn statistics(&self, eps: f64) -> [f32; 3] {
+        let variance = if self.count > 0.0 {
+            self.squares / self.count
+        } else {
+            0.0
+        };
+        let high = self.mean as f32;
+        let low = (self.mean - f64::from(high)) as f32;
+        [high, low, (variance + eps).sqrt().recip() as f32]
     }
 
     /// Origin, scale and shift of the normalisation to mean 0 and variance 1, then `weight` and

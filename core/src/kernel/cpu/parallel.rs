@@ -51,7 +51,7 @@ unsafe impl Sync for Shared<'_> {}
 /// `len` floats that `fill` writes, without the time to zero them first.
 ///
 /// # Safety
-/// `fill` writes every element, through [`Shared::write`], and reads none.
+/// `fill` writes every element before anything reads it.
 pub(crate) unsafe fn filled(len: usize, fill: impl FnOnce(Shared<'_>)) -> Vec<f32> {
     let mut memory = Vec::with_capacity(len);
     let start = memory.spare_capacity_mut().as_mut_ptr().cast();
@@ -87,6 +87,17 @@ impl<'a> Shared<'a> {
         );
         // SAFETY: in bounds by the assertion; exclusive by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
+    }
+
+    /// Where `len` elements from `start` lie.
+    pub(crate) fn target(&self, start: usize, len: usize) -> *mut f32 {
+        assert!(
+            start.checked_add(len).is_some_and(|end| end <= self.len),
+            "{len} elements from {start} exceed {}",
+            self.len
+        );
+        // SAFETY: in bounds by the assertion.
+        unsafe { self.start.add(start) }
     }
 
     /// Writes `values` at `start`, `start + step` and so on.

@@ -1,9 +1,11 @@
-//! Activations and their derivatives on slices, by branch-free polynomials that compilers turn
-//! into vectors.
+//! Activations and their derivatives on slices.
 
-use macerator::{Arch, Simd, WithSimd};
+use macerator::{Arch, Scalar, Simd, Vector, WithSimd};
 
+use super::curve::{Curve, with_curve};
 use super::parallel::{Shared, filled, for_each};
+use super::stream::{Each, Streams};
+use super::tile::Machine;
 use crate::nn::Activation;
 
 /// Runs a loop compiled for the best instructions of this machine.
@@ -24,216 +26,82 @@ pub(crate) fn vectored(body: impl FnOnce()) {
     unsafe { Arch::detect().dispatch(Vectored(body)) }
 }
 
-macro_rules! by_kind {
-    ($kind:expr, $each:ident) => {
-        match $kind {
-            Activation::Relu => $each!(relu),
-            Activation::LeakyRelu { slope } => $each!(|x: f32| leaky_relu(x, slope)),
-            Activation::Elu => $each!(elu),
-            Activation::Gelu => $each!(gelu),
-            Activation::GeluTanh => $each!(gelu_tanh),
-            Activation::Silu => $each!(silu),
-        }
-    };
+/// The curve's value.
+struct Value<C>(C);
+
+impl<C: Curve> Each<1> for Value<C> {
+    #[inline(always)]
+    fn each<S: Simd>(&self, [x]: [Vector<S, f32>; 1]) -> Vector<S, f32> {
+        self.0.value(x)
+    }
+}
+
+/// `curve((x - origin) * scale + shift)`.
+pub(crate) struct Mapped<C> {
+    pub(crate) curve: C,
+    /// Origin, scale, shift.
+    pub(crate) map: [f32; 3],
+}
+
+impl<C: Curve> Each<1> for Mapped<C> {
+    #[inline(always)]
+    fn each<S: Simd>(&self, [x]: [Vector<S, f32>; 1]) -> Vector<S, f32> {
+        let [origin, scale, shift] = self.map.map(|value| value.splat());
+        self.curve.value((x - origin).mul_add(scale, shift))
+    }
+}
+
+/// The second value times the curve's derivative at the first.
+struct Chained<C>(C);
+
+impl<C: Curve> Each<2> for Chained<C> {
+    #[inline(always)]
+    fn each<S: Simd>(&self, [x, gradient]: [Vector<S, f32>; 2]) -> Vector<S, f32> {
+        gradient * self.0.slope(x)
+    }
 }
 
 /// `values = activation(values)`.
 pub(crate) fn apply(kind: Activation, values: &mut [f32]) {
-    macro_rules! each {
-        ($f:expr) => {
-            vectored(
-                #[inline(always)]
-                || {
-                    let f = $f;
-                    for value in values {
-                        *value = f(*value).0;
-                    }
-                },
-            )
-        };
-    }
-    by_kind!(kind, each);
+    let machine = Machine::detect();
+    with_curve!(Some(kind), curve => Streams::within(values).map(&machine, &Value(curve)));
 }
 
 /// `values = activation((values - origin) * scale + shift)`.
-pub(crate) fn map(
-    [origin, scale, shift]: [f32; 3],
-    activation: Option<Activation>,
-    values: &mut [f32],
-) {
-    macro_rules! each {
-        ($f:expr) => {
-            vectored(
-                #[inline(always)]
-                || {
-                    let f = $f;
-                    for value in values {
-                        *value = f((*value - origin) * scale + shift).0;
-                    }
-                },
-            )
-        };
-    }
-    match activation {
-        Some(kind) => by_kind!(kind, each),
-        None => each!(|x: f32| (x, ())),
-    }
+pub(crate) fn map(map: [f32; 3], activation: Option<Activation>, values: &mut [f32]) {
+    let machine = Machine::detect();
+    with_curve!(activation, curve => {
+        Streams::within(values).map(&machine, &Mapped { curve, map });
+    });
 }
 
-/// `gradient *= activation'(values)`.
-pub(crate) fn chain(kind: Activation, values: &[f32], gradient: &mut [f32]) {
-    macro_rules! each {
-        ($f:expr) => {
-            vectored(
-                #[inline(always)]
-                || {
-                    let f = $f;
-                    for (gradient, &value) in gradient.iter_mut().zip(values) {
-                        *gradient *= f(value).1;
-                    }
-                },
-            )
-        };
-    }
-    by_kind!(kind, each);
-}
-
-/// Floats of one task, and of it at once.
+/// Floats of one task.
 const TASK: usize = 1 << 16;
-const CHUNK: usize = 1 << 12;
 
 /// `activation(x)`.
 pub(crate) fn activate(kind: Activation, x: &[f32]) -> Vec<f32> {
-    over_tasks(x.len(), |start, y| {
-        y.copy_from_slice(&x[start..][..y.len()]);
-        apply(kind, y);
-    })
+    with_curve!(Some(kind), curve => over_tasks([x], &Value(curve)))
 }
 
 /// `gradient * activation'(x)`.
 pub(crate) fn activate_gradient(kind: Activation, x: &[f32], gradient: &[f32]) -> Vec<f32> {
-    over_tasks(x.len(), |start, out| {
-        out.copy_from_slice(&gradient[start..][..out.len()]);
-        chain(kind, &x[start..][..out.len()], out);
-    })
+    with_curve!(Some(kind), curve => over_tasks([x, gradient], &Chained(curve)))
 }
 
-fn over_tasks(count: usize, body: impl Fn(usize, &mut [f32]) + Send + Sync) -> Vec<f32> {
+fn over_tasks<const N: usize>(from: [&[f32]; N], each: &(impl Each<N> + Sync)) -> Vec<f32> {
+    let machine = Machine::detect();
+    let count = from[0].len();
     let write = |out: Shared<'_>| {
         for_each(count.div_ceil(TASK), |task| {
-            let mut near = [0.0; CHUNK];
-            let end = ((task + 1) * TASK).min(count);
-            for start in (task * TASK..end).step_by(CHUNK) {
-                let near = &mut near[..CHUNK.min(end - start)];
-                body(start, near);
-                // SAFETY: chunks do not overlap.
-                unsafe { out.write(start, 1, near) };
-            }
+            let range = task * TASK..((task + 1) * TASK).min(count);
+            let to = out.target(range.start, range.len());
+            // SAFETY: the target has room for the range, which no other task writes.
+            let streams = unsafe { Streams::new(from.map(|x| &x[range.clone()]), to) };
+            streams.map(&machine, each);
         });
     };
-    // SAFETY: the chunks of the tasks are all elements.
+    // SAFETY: the ranges of the tasks are all elements.
     unsafe { filled(count, write) }
-}
-
-// Each returns the value and the derivative; the half that is not used costs nothing.
-
-#[inline(always)]
-fn relu(x: f32) -> (f32, f32) {
-    if x > 0.0 { (x, 1.0) } else { (0.0, 0.0) }
-}
-
-#[inline(always)]
-fn leaky_relu(x: f32, slope: f32) -> (f32, f32) {
-    if x > 0.0 {
-        (x, 1.0)
-    } else {
-        (x * slope, slope)
-    }
-}
-
-#[inline(always)]
-fn elu(x: f32) -> (f32, f32) {
-    let (e, e_m1) = exp(x.min(0.0));
-    if x > 0.0 { (x, 1.0) } else { (e_m1, e) }
-}
-
-#[inline(always)]
-fn gelu(x: f32) -> (f32, f32) {
-    const INV_SQRT_2PI: f32 = 0.398_942_3;
-    let phi = 0.5 + 0.5 * erf(x * std::f32::consts::FRAC_1_SQRT_2);
-    let density = INV_SQRT_2PI * exp(-0.5 * x * x).0;
-    (x * phi, phi + x * density)
-}
-
-#[inline(always)]
-fn gelu_tanh(x: f32) -> (f32, f32) {
-    const SCALE: f32 = 0.797_884_6;
-    const CUBE: f32 = 0.044_715;
-    let inner = (SCALE * (x + CUBE * x * x * x)).clamp(-10.0, 10.0);
-    let tanh = 1.0 - 2.0 / (exp(2.0 * inner).0 + 1.0);
-    let slope = SCALE * (1.0 + 3.0 * CUBE * x * x);
-    let value = 0.5 * x * (1.0 + tanh);
-    // Where tanh is 1 its square cancels the slope, which may be infinite.
-    let square = 1.0 - tanh * tanh;
-    let tail = if square > 0.0 {
-        0.5 * x * square * slope
-    } else {
-        0.0
-    };
-    (value, 0.5 * (1.0 + tanh) + tail)
-}
-
-#[inline(always)]
-fn silu(x: f32) -> (f32, f32) {
-    let sigmoid = 1.0 / (1.0 + exp(-x).0);
-    (x * sigmoid, sigmoid * (1.0 + x * (1.0 - sigmoid)))
-}
-
-/// `exp(x)` and `exp(x) - 1`, to about 2 units in the last place, for `x` clamped to where
-/// neither infinity nor a subnormal results. (Cephes' reduction and polynomial.)
-#[inline(always)]
-fn exp(x: f32) -> (f32, f32) {
-    // Adding it rounds to an integer, which then is the low bits.
-    const ROUND: f32 = 12_582_912.0;
-    const LN2_HIGH: f32 = 0.693_359_4;
-    const LN2_LOW: f32 = -2.121_944_4e-4;
-    let x = x.clamp(-87.0, 88.0);
-    let shifted = x * std::f32::consts::LOG2_E + ROUND;
-    let n = shifted - ROUND;
-    let r = x - n * LN2_HIGH - n * LN2_LOW;
-    let mut p = 1.987_569_2e-4;
-    p = p * r + 1.398_2e-3;
-    p = p * r + 8.333_452e-3;
-    p = p * r + 4.166_579_6e-2;
-    p = p * r + 1.666_666_5e-1;
-    p = p * r + 0.5;
-    let fraction = p * r * r + r;
-    let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
-    (power * (fraction + 1.0), power * fraction + (power - 1.0))
-}
-
-/// Error function, as a ratio of polynomials on [-4, 4]. (Eigen's coefficients.)
-#[inline(always)]
-fn erf(x: f32) -> f32 {
-    // Beyond, the function is 1 in single precision and the ratio almost so.
-    const LIMIT: f32 = 3.92;
-    let beyond = x.abs() > LIMIT;
-    let sign = 1.0_f32.copysign(x);
-    let x = x.clamp(-LIMIT, LIMIT);
-    let s = x * x;
-    let mut p = -2.726_142_3e-10;
-    p = p * s + 2.770_681_4e-8;
-    p = p * s - 2.101_024e-6;
-    p = p * s - 5.692_506_4e-5;
-    p = p * s - 7.349_906e-4;
-    p = p * s - 2.954_6e-3;
-    p = p * s - 1.609_603_3e-2;
-    let mut q = -1.456_607_2e-5;
-    q = q * s - 2.133_740_6e-4;
-    q = q * s - 1.682_827e-3;
-    q = q * s - 7.373_329e-3;
-    q = q * s - 1.426_473_9e-2;
-    if beyond { sign } else { x * p / q }
 }
 
 #[cfg(test)]
@@ -254,8 +122,7 @@ mod tests {
         for kind in kinds {
             let mut values = points.clone();
             apply(kind, &mut values);
-            let mut slopes = vec![1.0; points.len()];
-            chain(kind, &points, &mut slopes);
+            let slopes = activate_gradient(kind, &points, &vec![1.0; points.len()]);
             for ((&x, &y), &slope) in points.iter().zip(&values).zip(&slopes) {
                 let x64 = f64::from(x);
                 let expected = reference(kind, x64);

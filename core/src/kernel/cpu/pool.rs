@@ -1,6 +1,6 @@
 //! Maximum over blocks of 2 x 2 x 2 voxels.
 
-use super::parallel::{Shared, for_each};
+use super::parallel::{Shared, filled, for_each};
 use super::pointwise::vectored;
 use super::source::Source;
 
@@ -31,22 +31,23 @@ impl Pool {
         let [depth, height, width] = self.out_size();
         let volume: usize = self.size.iter().product();
         let out = depth * height * width;
-        let mut y = vec![0.0; self.channels * out];
-        let shared = Shared::new(&mut y);
-        for_each(self.channels, |index| {
-            let channel = &x[index * volume..][..volume];
-            // SAFETY: each task writes its own channel.
-            let y = unsafe { shared.row(index * out, out) };
-            for (row, y) in y.chunks_exact_mut(width).enumerate() {
-                let rows = self.rows(channel, row / height, row % height).map(pairs);
-                for (i, y) in y.iter_mut().enumerate() {
-                    *y = rows.iter().fold(f32::NEG_INFINITY, |most, row| {
-                        larger(larger(most, row[i][0]), row[i][1])
-                    });
+        let write = |y: Shared<'_>| {
+            for_each(self.channels, |index| {
+                let channel = &x[index * volume..][..volume];
+                // SAFETY: each task writes its own channel.
+                let y = unsafe { y.row(index * out, out) };
+                for (row, y) in y.chunks_exact_mut(width).enumerate() {
+                    let rows = self.rows(channel, row / height, row % height).map(pairs);
+                    for (i, y) in y.iter_mut().enumerate() {
+                        *y = rows.iter().fold(f32::NEG_INFINITY, |most, row| {
+                            larger(larger(most, row[i][0]), row[i][1])
+                        });
+                    }
                 }
-            }
-        });
-        y
+            });
+        };
+        // SAFETY: the channels are all elements.
+        unsafe { filled(self.channels * out, write) }
     }
 
     /// [`forward`](Self::forward) of a source with prologues.
@@ -78,32 +79,37 @@ impl Pool {
     /// Gradient of the input: each output's goes to the first maximum of its block.
     pub(crate) fn backward(&self, x: &[f32], gradient: &[f32]) -> Vec<f32> {
         let [depth, height, width] = self.out_size();
+        let [_, in_height, in_width] = self.size;
         let volume: usize = self.size.iter().product();
         let out = depth * height * width;
-        let mut dx = vec![0.0; x.len()];
-        let shared = Shared::new(&mut dx);
-        for_each(self.channels, |index| {
-            let channel = &x[index * volume..][..volume];
-            let dy = &gradient[index * out..][..out];
-            // SAFETY: each task writes its own channel.
-            let dx = unsafe { shared.row(index * volume, volume) };
-            let [_, in_height, in_width] = self.size;
-            let planes = dx.chunks_exact_mut(2 * in_height * in_width);
-            for (z, (dx, dy)) in planes.zip(dy.chunks_exact(height * width)).enumerate() {
-                let (front, back) = dx.split_at_mut(in_height * in_width);
-                let lines = front
-                    .chunks_exact_mut(2 * in_width)
-                    .zip(back.chunks_exact_mut(2 * in_width))
-                    .zip(dy.chunks_exact(width));
-                for (y, ((front, back), dy)) in lines.enumerate() {
-                    let rows = self.rows(channel, z, y).map(pairs);
-                    let (a, b) = front.split_at_mut(in_width);
-                    let (c, d) = back.split_at_mut(in_width);
-                    spread(rows, dy, [a, b, c, d].map(|row| row.as_chunks_mut().0));
+        let partial = self.size.iter().any(|size| !size.is_multiple_of(2));
+        let write = |dx: Shared<'_>| {
+            for_each(self.channels, |index| {
+                let channel = &x[index * volume..][..volume];
+                let dy = &gradient[index * out..][..out];
+                // SAFETY: each task writes its own channel.
+                let dx = unsafe { dx.row(index * volume, volume) };
+                if partial {
+                    dx.fill(0.0);
                 }
-            }
-        });
-        dx
+                let planes = dx.chunks_exact_mut(2 * in_height * in_width);
+                for (z, (dx, dy)) in planes.zip(dy.chunks_exact(height * width)).enumerate() {
+                    let (front, back) = dx.split_at_mut(in_height * in_width);
+                    let lines = front
+                        .chunks_exact_mut(2 * in_width)
+                        .zip(back.chunks_exact_mut(2 * in_width))
+                        .zip(dy.chunks_exact(width));
+                    for (y, ((front, back), dy)) in lines.enumerate() {
+                        let rows = self.rows(channel, z, y).map(pairs);
+                        let (a, b) = front.split_at_mut(in_width);
+                        let (c, d) = back.split_at_mut(in_width);
+                        spread(rows, dy, [a, b, c, d].map(|row| row.as_chunks_mut().0));
+                    }
+                }
+            });
+        };
+        // SAFETY: the channels are all elements; what no block holds is zero.
+        unsafe { filled(x.len(), write) }
     }
 }
 
@@ -117,28 +123,49 @@ fn larger(most: f32, value: f32) -> f32 {
     }
 }
 
+/// Outputs that are handled at once, their blocks taken apart and put together again.
+const CHUNK: usize = 32;
+
 /// Gives each output's gradient to the first maximum of its block, without branches: which one it
 /// is cannot be predicted.
-fn spread(rows: [&[[f32; 2]]; 4], dy: &[f32], dx: [&mut [[f32; 2]]; 4]) {
-    let [a, b, c, d] = rows.map(|row| &row[..dy.len()]);
-    let [da, db, dc, dd] = dx.map(|row| &mut row[..dy.len()]);
+fn spread(rows: [&[[f32; 2]]; 4], dy: &[f32], mut dx: [&mut [[f32; 2]]; 4]) {
     vectored(
         #[inline(always)]
         || {
-            for i in 0..dy.len() {
-                let block = [a[i], b[i], c[i], d[i]];
-                let most = block
-                    .iter()
-                    .flatten()
-                    .fold(f32::NEG_INFINITY, |m, &v| larger(m, v));
-                let mut left = dy[i];
-                let mut out = [[0.0; 2]; 4];
-                for (out, value) in out.iter_mut().flatten().zip(block.iter().flatten()) {
-                    let hit = *value == most || value.is_nan();
-                    *out = if hit { left } else { 0.0 };
-                    left = if hit { 0.0 } else { left };
+            let mut apart = [[0.0_f32; CHUNK]; 8];
+            let mut left = [0.0_f32; CHUNK];
+            for start in (0..dy.len()).step_by(CHUNK) {
+                let count = CHUNK.min(dy.len() - start);
+                for (row, apart) in rows.iter().zip(apart.as_chunks_mut::<2>().0) {
+                    let [even, odd] = apart;
+                    let pairs = even.iter_mut().zip(odd).zip(&row[start..][..count]);
+                    for ((even, odd), pair) in pairs {
+                        *even = pair[0];
+                        *odd = pair[1];
+                    }
                 }
-                [da[i], db[i], dc[i], dd[i]] = out;
+                let mut most = [f32::NEG_INFINITY; CHUNK];
+                for values in &apart {
+                    for (most, &value) in most.iter_mut().zip(values) {
+                        *most = larger(*most, value);
+                    }
+                }
+                left[..count].copy_from_slice(&dy[start..][..count]);
+                for values in &mut apart {
+                    for ((value, left), most) in values.iter_mut().zip(&mut left).zip(&most) {
+                        let hit = *value == *most || value.is_nan();
+                        let given = if hit { *left } else { 0.0 };
+                        *left = if hit { 0.0 } else { *left };
+                        *value = given;
+                    }
+                }
+                for (row, apart) in dx.iter_mut().zip(apart.as_chunks::<2>().0) {
+                    let [even, odd] = apart;
+                    let pairs = even.iter().zip(odd).zip(&mut row[start..][..count]);
+                    for ((even, odd), pair) in pairs {
+                        *pair = [*even, *odd];
+                    }
+                }
             }
         },
     );

@@ -10,7 +10,7 @@ const LANES: usize = 64;
 const RUN: usize = 4096;
 
 /// Sum of `values`, in an order that depends on their number alone.
-pub(crate) fn sum(values: &[f32]) -> f64 {
+fn sum(values: &[f32]) -> f64 {
     let mut total = 0.0;
     vectored(
         #[inline(always)]
@@ -47,30 +47,4 @@ pub(crate) fn per_channel(values: &[f32], batch: usize, channels: usize) -> Vec<
         unsafe { shared.row(c, 1) }.copy_from_slice(&[total as f32]);
     });
     sums
-}
-
-/// Sum of `(x - origin) * g`, and sum of `g`.
-pub(crate) fn dot_and_sum(x: &[f32], g: &[f32], origin: f32) -> (f64, f64) {
-    let (mut dot, mut total) = (0.0, 0.0);
-    vectored(
-        #[inline(always)]
-        || {
-            let (mut dots, mut sums) = ([0.0_f32; LANES], [0.0_f32; LANES]);
-            let (x_chunks, x_rest) = x.as_chunks::<LANES>();
-            let (g_chunks, g_rest) = g.as_chunks::<LANES>();
-            for (x, g) in x_chunks.iter().zip(g_chunks) {
-                for lane in 0..LANES {
-                    dots[lane] += (x[lane] - origin) * g[lane];
-                    sums[lane] += g[lane];
-                }
-            }
-            dot = dots.iter().map(|&lane| f64::from(lane)).sum::<f64>();
-            total = sums.iter().map(|&lane| f64::from(lane)).sum::<f64>();
-            for (x, g) in x_rest.iter().zip(g_rest) {
-                dot += f64::from((x - origin) * g);
-                total += f64::from(*g);
-            }
-        },
-    );
-    (dot, total)
 }
