@@ -12,6 +12,7 @@ mod depthwise;
 mod epilogue;
 mod frame;
 mod lattice;
+mod matmul;
 mod moments;
 mod norm;
 mod parallel;

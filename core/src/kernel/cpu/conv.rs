@@ -3,6 +3,7 @@
 use super::dense::{Dense, volume};
 use super::depthwise::Depthwise;
 use super::epilogue::{Epilogue, Output};
+use super::matmul::Pointwise;
 use super::source::Source;
 use super::weight::WeightGradient;
 use crate::kernel::shape::Conv;
@@ -27,6 +28,9 @@ impl Conv {
     ) -> Output {
         if let Some(depthwise) = Depthwise::of(self) {
             return depthwise.forward(source, weights, epilogue, false);
+        }
+        if let Some(pointwise) = Pointwise::of(self, weights) {
+            return pointwise.run(source, epilogue);
         }
         let taps = volume(self.kernel());
         let [d, h, w] = &self.extent;
@@ -55,6 +59,9 @@ impl Conv {
     ) -> Output {
         if let Some(turned) = Depthwise::of(self).and_then(|depthwise| depthwise.turned()) {
             return turned.forward(source, weights, epilogue, true);
+        }
+        if let Some(turned) = Pointwise::of(self, weights).and_then(Pointwise::turned) {
+            return turned.run(source, epilogue);
         }
         let taps = volume(self.kernel());
         let [d, h, w] = &self.extent;

@@ -6,7 +6,6 @@
 
 use macerator::{Scalar, Simd, Vector, WithSimd, vload_unaligned, vstore_unaligned};
 
-use super::conv::Conv;
 use super::dense::volume;
 use super::epilogue::{Epilogue, Found, Output};
 use super::frame::{Frame, Grid};
@@ -14,6 +13,7 @@ use super::moments::{Moments, PACKED};
 use super::parallel::{Shared, filled, for_each, with_scratch};
 use super::source::{Channel, Source};
 use super::tile::Machine;
+use crate::kernel::shape::Conv;
 
 /// Floats of a slab, to stay in the second-level cache.
 const SLAB_FLOATS: usize = 96 * 1024;

@@ -2,7 +2,7 @@
 //! their values on the way in.
 
 use super::dense::volume;
-use super::pointwise;
+use super::pointwise::{self, vectored};
 use crate::nn::Activation;
 
 /// Numbers per channel of a [`Part`]'s maps: origin, scale, shift.
@@ -143,6 +143,8 @@ impl<'a> Channel<'a> {
         let row = &self.row(z, y)[start..];
         if step == 1 {
             out.copy_from_slice(&row[..out.len()]);
+        } else if step == 2 {
+            evens(row, out);
         } else {
             for (value, from) in out.iter_mut().zip(row.iter().step_by(step)) {
                 *value = *from;
@@ -152,4 +154,20 @@ impl<'a> Channel<'a> {
             prologue.apply(out);
         }
     }
+}
+
+/// Every second value of `row` from its first on.
+fn evens(row: &[f32], out: &mut [f32]) {
+    let (pairs, rest) = row.as_chunks::<2>();
+    let whole = out.len().min(pairs.len());
+    let (body, last) = out.split_at_mut(whole);
+    vectored(
+        #[inline(always)]
+        || {
+            for (value, pair) in body.iter_mut().zip(pairs) {
+                *value = pair[0];
+            }
+        },
+    );
+    last.copy_from_slice(&rest[..last.len()]);
 }

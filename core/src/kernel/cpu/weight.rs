@@ -16,8 +16,10 @@ use super::tile::{Machine, SLACK};
 /// Shifts held at once, with a block of channels and with one channel.
 const SHIFTS: usize = 3;
 const MOST_SHIFTS: usize = 9;
-/// Input channels per task.
+/// Input channels per task. Strided ones have so many rows in their copies that fewer channels make
+/// for longer sums.
 const INPUT_GROUP: usize = 32;
+const STRIDED_GROUP: usize = 8;
 /// Floats of input that a task copies at once.
 const TILE_FLOATS: usize = 160 * 1024;
 /// Voxels of the output's gradient that stay near the processor for all shifts.
@@ -116,7 +118,7 @@ impl WeightGradient {
         let total = self.groups * per_group;
         let machine = Machine::detect();
         let output_blocks = blocks(self.outputs, machine.block().min(8));
-        let input_groups = blocks(self.inputs, INPUT_GROUP);
+        let input_groups = blocks(self.inputs, self.input_group());
         if total == 0 {
             return Vec::new();
         }
@@ -164,6 +166,15 @@ impl WeightGradient {
         partial
     }
 
+    fn input_group(&self) -> usize {
+        let strided = |axes: &Vec<Axis>| axes.iter().any(|axis| axis.in_step > 1);
+        if volume(self.kernel) > 1 && self.axes.iter().all(strided) {
+            STRIDED_GROUP
+        } else {
+            INPUT_GROUP
+        }
+    }
+
     fn jobs(&self) -> (Vec<[Window; 3]>, Vec<Job<'_>>) {
         let mut all_windows = Vec::new();
         let mut jobs = Vec::new();
@@ -196,7 +207,7 @@ impl WeightGradient {
     fn tile(&self, axes: &[&Axis; 3], windows: &[Window; 3]) -> [usize; 2] {
         let phases: usize = windows.iter().map(|w| w.phases.len().max(1)).product();
         let width = axes[2].count + windows[2].span;
-        let channels = self.inputs.min(INPUT_GROUP);
+        let channels = self.inputs.min(self.input_group());
         let fits = |d: usize, h: usize| {
             let copied = (d + windows[0].span) * (h + windows[1].span) * width * phases * channels;
             copied <= TILE_FLOATS && d * h * width <= VOXELS
