@@ -33,3 +33,5 @@ pub(crate) use self::pool::Pool;
 pub(crate) use self::reduce::per_channel as sum_per_channel;
 pub(crate) use self::resize::Resize;
 pub(crate) use self::source::{MAP, Part, Source};
+#[cfg(test)]
+pub(crate) use self::tile::with_each_arch;

@@ -11,6 +11,7 @@ use super::{
 use crate::nn::Activation;
 
 mod fused;
+mod instructions;
 
 const CHANNELS: [usize; 8] = [1, 2, 3, 5, 8, 21, 30, 33];
 

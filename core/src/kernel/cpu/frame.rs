@@ -81,6 +81,18 @@ impl<S: Simd> Line<S> {
     }
 }
 
+/// Writes `len` zeros, and up to a vector more.
+#[inline(always)]
+fn zeros<S: Simd>(to: &mut [f32], len: usize) {
+    let lanes = f32::lanes::<S>();
+    let zero: Vector<S, f32> = 0.0_f32.splat();
+    assert!(to.len() >= len + lanes);
+    for at in (0..len).step_by(lanes) {
+        // SAFETY: by the assertion.
+        unsafe { vstore_unaligned(to.as_mut_ptr().add(at), zero) };
+    }
+}
+
 /// Ones in the first `count` lanes, zeros in the others.
 #[inline(always)]
 fn first_lanes<S: Simd>(count: usize) -> Vector<S, f32> {
@@ -276,7 +288,7 @@ impl Frame {
             let z = z.filter(|&z| z < depth);
             let from = plane * self.plane;
             let Some(z) = z else {
-                copy[from..from + self.plane].fill(0.0);
+                zeros::<S>(&mut copy[from..], self.plane);
                 continue;
             };
             let values = &input.values[z * height * width..][..height * width];
@@ -293,12 +305,13 @@ impl Frame {
             let inside = low..(height + low).min(rows);
             if self.step == 1 {
                 let start = from + low * self.pitch;
-                copy[from..start].fill(0.0);
+                zeros::<S>(&mut copy[from..], start - from);
                 for row in inside.clone() {
                     let at = from + row * self.pitch;
                     line.store(&values[(row - low) * width..], &mut copy[at..], self.pitch);
                 }
-                copy[from + inside.end * self.pitch..from + self.plane].fill(0.0);
+                let end = inside.end * self.pitch;
+                zeros::<S>(&mut copy[from + end..], self.plane - end);
             } else {
                 for row in 0..rows {
                     let values = inside

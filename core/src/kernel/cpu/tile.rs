@@ -109,6 +109,9 @@ impl Machine {
                 f32::lanes::<S>()
             }
         }
+        #[cfg(test)]
+        let arch = FORCED.get().unwrap_or_else(Arch::detect);
+        #[cfg(not(test))]
         let arch = Arch::detect();
         // SAFETY: `detect` only names what the processor has.
         let lanes = unsafe { arch.dispatch(Lanes) };
@@ -180,4 +183,44 @@ impl Machine {
             left.min(4).min(full)
         }
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    static FORCED: std::cell::Cell<Option<Arch>> = const { std::cell::Cell::new(None) };
+}
+
+/// Runs `body` on one thread with every set of instructions that this processor has.
+#[cfg(test)]
+pub(crate) fn with_each_arch(body: impl Fn(Arch) + Send + Sync) {
+    let mut all = vec![Arch::detect()];
+    #[cfg(target_arch = "x86_64")]
+    {
+        all.push(Arch::Scalar);
+        if std::is_x86_feature_detected!("sse4.2") {
+            all.push(Arch::V2);
+        }
+        if std::is_x86_feature_detected!("avx2")
+            && std::is_x86_feature_detected!("fma")
+            && std::is_x86_feature_detected!("f16c")
+            && std::is_x86_feature_detected!("bmi2")
+        {
+            all.push(Arch::V3);
+        }
+    }
+    let run = || {
+        for arch in all {
+            FORCED.set(Some(arch));
+            body(arch);
+            FORCED.set(None);
+        }
+    };
+    #[cfg(feature = "rayon")]
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .expect("a thread")
+        .install(run);
+    #[cfg(not(feature = "rayon"))]
+    run();
 }
