@@ -1,6 +1,6 @@
 """The networks in plain PyTorch, to be timed against: U-Net, MedNeXt, MeshNet.
 
-Layers and channels are those of docs and `core/src/model`; weights are PyTorch's random ones.
+Layers and channels are those of `core/src/model`; weights are PyTorch's random ones.
 """
 
 import torch

@@ -107,35 +107,80 @@ impl<'a> Copy<'a> {
 
     /// Copies one channel of the input; zeros around it stay zero.
     pub(crate) fn fill(&self, input: Channel<'_>, copy: &mut [f32]) {
+        let ww = self.windows[2];
+        let rows = self.extent[1] * self.pitch;
+        let inside = (0..2).all(|axis| self.first[axis] + self.extent[axis] <= input.size[axis]);
+        let plain = self.windows.iter().all(|window| window.is_plain());
+        if plain && inside && self.pitch == input.size[2] {
+            // Nothing between the rows, here and there.
+            let (planes, rest) = copy.split_at_mut(rows * self.extent[0]);
+            rest.fill(0.0);
+            for (plane, copy) in planes.chunks_exact_mut(rows).enumerate() {
+                let row = (self.first[0] + plane) * input.size[1] + self.first[1];
+                input.range(row * self.pitch, copy);
+            }
+            return;
+        }
+        let plain = Channel {
+            prologue: None,
+            ..input
+        };
+        self.walk(|at, place, [before, count, start]| {
+            let out = &mut copy[at..at + self.pitch];
+            match place {
+                Some(place) => {
+                    zero_around(out, before, count);
+                    plain.read(place, start, ww.step(), &mut out[before..before + count]);
+                }
+                None => out.fill(0.0),
+            }
+        });
+        if let Some(prologue) = &input.prologue {
+            // All of it at once, and the zeros after it again: rows are short.
+            prologue.apply(copy);
+            self.walk(|at, place, [before, count, _]| {
+                let out = &mut copy[at..at + self.pitch];
+                match place {
+                    Some(_) => zero_around(out, before, count),
+                    None => out.fill(0.0),
+                }
+            });
+        }
+        let used = self.extent[0] * self.extent[1] * self.pitch;
+        let phases: usize = self.windows.iter().map(|w| w.phases.len()).product();
+        for phase in 0..phases {
+            copy[phase * self.phase + used..(phase + 1) * self.phase].fill(0.0);
+        }
+        copy[phases * self.phase..].fill(0.0);
+    }
+
+    /// Calls `each` for every row of the copy: where it is, which row of the input it holds, and
+    /// the zeros before it, its voxels, the first of them.
+    fn walk(&self, mut each: impl FnMut(usize, Option<[usize; 2]>, [usize; 3])) {
         let [wd, wh, ww] = self.windows;
-        let mut at = 0;
         for phase_d in 0..wd.phases.len() {
             for phase_h in 0..wh.phases.len() {
                 for phase_w in 0..ww.phases.len() {
                     let (before, count, start) = ww.row(phase_w, 0, self.extent[2]);
-                    let before = before.min(self.pitch);
+                    let row_of = [before.min(self.pitch), count, start];
+                    let phase = (phase_d * wh.phases.len() + phase_h) * ww.phases.len() + phase_w;
                     for plane in 0..self.extent[0] {
                         let z = wd.input(phase_d, self.first[0], plane);
                         for row in 0..self.extent[1] {
                             let y = wh.input(phase_h, self.first[1], row);
-                            let out = &mut copy[at..at + self.pitch];
-                            at += self.pitch;
-                            let (Some(z), Some(y)) = (z, y) else {
-                                out.fill(0.0);
-                                continue;
-                            };
-                            out[..before].fill(0.0);
-                            out[before + count..].fill(0.0);
-                            let middle = &mut out[before..before + count];
-                            input.read([z, y], start, ww.step(), middle);
+                            let at =
+                                phase * self.phase + (plane * self.extent[1] + row) * self.pitch;
+                            each(at, z.zip(y).map(|(z, y)| [z, y]), row_of);
                         }
                     }
-                    let shared = self.phase - self.extent[0] * self.extent[1] * self.pitch;
-                    copy[at..at + shared].fill(0.0);
-                    at += shared;
                 }
             }
         }
-        copy[at..].fill(0.0);
     }
+}
+
+/// Zeros on both sides of the `count` voxels of a row.
+fn zero_around(row: &mut [f32], before: usize, count: usize) {
+    row[..before].fill(0.0);
+    row[before + count..].fill(0.0);
 }

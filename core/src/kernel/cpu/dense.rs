@@ -455,11 +455,12 @@ impl Plan<'_> {
             let at = ((index * size_d + z) * size_h + y) * size_w + width.out_base;
             let values = &mut sums[row * pitch..][..width.count];
             epilogue.row(channel, values, at, width.out_step);
-            if epilogue.moments {
-                moments.merge(Moments::of(values));
-            }
             // SAFETY: lattices and tiles partition the outputs, so every element is written once.
             unsafe { output.write(at, width.out_step, values) };
+        }
+        if epilogue.moments {
+            let rows = task.height[1] - task.height[0];
+            moments.merge(Moments::of_rows(sums, [rows, pitch, width.count]));
         }
     }
 

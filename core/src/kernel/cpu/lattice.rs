@@ -185,6 +185,11 @@ impl Window {
             .then_some(input.cast_unsigned())
     }
 
+    /// Whether each output reads the input at its own place.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.step == 1 && self.span == 0 && self.low == 0 && self.phases.len() == 1
+    }
+
     /// From one input of a row to the next.
     pub(crate) fn step(&self) -> usize {
         self.step.cast_unsigned()

@@ -62,6 +62,45 @@ impl Moments {
         }
     }
 
+    /// Of `rows` rows of `width` values, `pitch` apart. The rows are added up in single precision,
+    /// less the first one's mean: a few hundred of them at most.
+    pub(crate) fn of_rows(values: &[f32], [rows, pitch, width]: [usize; 3]) -> Self {
+        const LANES: usize = 32;
+        if rows * width == 0 {
+            return Self::default();
+        }
+        let origin = Self::of(&values[..width]).mean as f32;
+        let (mut off, mut square) = ([0.0_f32; LANES], [0.0_f32; LANES]);
+        vectored(
+            #[inline(always)]
+            || {
+                for row in values.chunks(pitch).take(rows) {
+                    let (chunks, rest) = row[..width].as_chunks::<LANES>();
+                    for chunk in chunks {
+                        for ((off, square), x) in off.iter_mut().zip(&mut square).zip(chunk) {
+                            let d = x - origin;
+                            *off += d;
+                            *square += d * d;
+                        }
+                    }
+                    for ((off, square), x) in off.iter_mut().zip(&mut square).zip(rest) {
+                        let d = x - origin;
+                        *off += d;
+                        *square += d * d;
+                    }
+                }
+            },
+        );
+        let count = (rows * width) as f64;
+        let total = |lanes: [f32; LANES]| lanes.iter().map(|&x| f64::from(x)).sum::<f64>();
+        let off = total(off) / count;
+        Self {
+            count,
+            mean: f64::from(origin) + off,
+            squares: (total(square) - count * off * off).max(0.0),
+        }
+    }
+
     /// Of these values and `other`'s (Chan's formula).
     pub(crate) fn merge(&mut self, other: Self) {
         let all = self.count + other.count;
