@@ -13,28 +13,32 @@ use crate::nn::Activation;
 
 #[cfg(feature = "flex")]
 mod cpu;
-#[cfg(feature = "flex")]
+#[cfg(any(feature = "flex", feature = "cube"))]
 mod extension;
 #[cfg(feature = "flex")]
 mod flex_fused;
 #[cfg(feature = "flex")]
 mod flex_op;
 mod fused;
+#[cfg(feature = "cube")]
+mod gpu;
 mod normalized;
-#[cfg(feature = "flex")]
+#[cfg(any(feature = "flex", feature = "cube"))]
 mod op;
 mod options;
 mod portable;
 mod resize;
-#[cfg(feature = "flex")]
+#[cfg(any(feature = "flex", feature = "cube"))]
 mod shape;
-#[cfg(all(test, feature = "flex"))]
+#[cfg(all(test, any(feature = "flex", feature = "cube")))]
 mod tests;
 
 pub use self::fused::{
     NormParameters, conv_transpose3d_from, conv3d_argmax, conv3d_joined, conv3d_normalized,
     depthwise_conv3d_normalized, max_pool2_from,
 };
+#[cfg(feature = "cube")]
+pub use self::gpu::{AdapterClass, GpuTiles, adapter_name, set_gpu_tiles};
 pub use self::normalized::Normalized;
 pub use self::options::Conv3dOptions;
 
@@ -57,12 +61,16 @@ pub fn conv3d(
     options: &Conv3dOptions,
 ) -> Tensor<5> {
     options::check_conv3d(&x, &weight, bias.as_ref(), options);
-    #[cfg(feature = "flex")]
-    if extension::takes(&x, Some(&weight), [bias.as_ref(), None]) {
-        let op = op::Op::Conv {
+    #[cfg(any(feature = "flex", feature = "cube"))]
+    if let Some(op) = extension::accept(
+        op::Op::Conv {
             options: *options,
             activation: None,
-        };
+        },
+        &x,
+        Some(&weight),
+        [bias.as_ref(), None],
+    ) {
         return extension::run(x, Some(weight), bias, op);
     }
     portable::conv3d(x, weight, bias, options)
@@ -81,17 +89,20 @@ pub fn conv3d_activated(
     options: &Conv3dOptions,
     activation: Activation,
 ) -> Tensor<5> {
-    #[cfg(feature = "flex")]
-    if !x.is_autodiff()
-        && !weight.is_autodiff()
-        && extension::takes(&x, Some(&weight), [bias.as_ref(), None])
-    {
+    #[cfg(any(feature = "flex", feature = "cube"))]
+    if !x.is_autodiff() && !weight.is_autodiff() {
         options::check_conv3d(&x, &weight, bias.as_ref(), options);
-        let op = op::Op::Conv {
-            options: *options,
-            activation: Some(activation),
-        };
-        return extension::run(x, Some(weight), bias, op);
+        if let Some(op) = extension::accept(
+            op::Op::Conv {
+                options: *options,
+                activation: Some(activation),
+            },
+            &x,
+            Some(&weight),
+            [bias.as_ref(), None],
+        ) {
+            return extension::run(x, Some(weight), bias, op);
+        }
     }
     activate(conv3d(x, weight, bias, options), activation)
 }
@@ -115,9 +126,14 @@ pub fn depthwise_conv3d(
     padding: usize,
 ) -> Tensor<5> {
     options::check_depthwise(&x, &weight, bias.as_ref(), stride, padding);
-    #[cfg(feature = "flex")]
-    if extension::takes(&x, Some(&weight), [bias.as_ref(), None]) {
-        return extension::run(x, Some(weight), bias, op::Op::Depthwise { stride, padding });
+    #[cfg(any(feature = "flex", feature = "cube"))]
+    if let Some(op) = extension::accept(
+        op::Op::Depthwise { stride, padding },
+        &x,
+        Some(&weight),
+        [bias.as_ref(), None],
+    ) {
+        return extension::run(x, Some(weight), bias, op);
     }
     portable::depthwise_conv3d(x, &weight, bias, stride, padding)
 }
@@ -140,9 +156,14 @@ pub fn depthwise_conv_transpose3d(
     bias: Option<Tensor<1>>,
 ) -> Tensor<5> {
     options::check_depthwise_transpose(&x, &weight, bias.as_ref());
-    #[cfg(feature = "flex")]
-    if extension::takes(&x, Some(&weight), [bias.as_ref(), None]) {
-        return extension::run(x, Some(weight), bias, op::Op::DepthwiseTranspose);
+    #[cfg(any(feature = "flex", feature = "cube"))]
+    if let Some(op) = extension::accept(
+        op::Op::DepthwiseTranspose,
+        &x,
+        Some(&weight),
+        [bias.as_ref(), None],
+    ) {
+        return extension::run(x, Some(weight), bias, op);
     }
     portable::depthwise_conv_transpose3d(x, weight, bias)
 }
@@ -161,9 +182,10 @@ pub fn depthwise_conv_transpose3d(
 #[must_use]
 pub fn conv_transpose3d(x: Tensor<5>, weight: Tensor<5>, bias: Option<Tensor<1>>) -> Tensor<5> {
     let kernel = options::check_transpose(&x, &weight, bias.as_ref());
-    #[cfg(feature = "flex")]
-    if extension::takes(&x, Some(&weight), [bias.as_ref(), None]) {
-        return extension::run(x, Some(weight), bias, op::Op::Transpose);
+    #[cfg(any(feature = "flex", feature = "cube"))]
+    if let Some(op) = extension::accept(op::Op::Transpose, &x, Some(&weight), [bias.as_ref(), None])
+    {
+        return extension::run(x, Some(weight), bias, op);
     }
     portable::conv_transpose3d(x, weight, bias, kernel)
 }
@@ -184,9 +206,14 @@ pub fn instance_norm(
     activation: Option<Activation>,
 ) -> Tensor<5> {
     options::check_norm(&x, weight.as_ref(), bias.as_ref());
-    #[cfg(feature = "flex")]
-    if extension::takes(&x, None, [weight.as_ref(), bias.as_ref()]) {
-        return extension::run(x, weight, bias, op::Op::Norm { eps, activation });
+    #[cfg(any(feature = "flex", feature = "cube"))]
+    if let Some(op) = extension::accept(
+        op::Op::Norm { eps, activation },
+        &x,
+        None,
+        [weight.as_ref(), bias.as_ref()],
+    ) {
+        return extension::run(x, weight, bias, op);
     }
     portable::instance_norm(x, weight, bias, eps, activation)
 }
@@ -194,9 +221,9 @@ pub fn instance_norm(
 /// Applies an activation to every element.
 #[must_use]
 pub fn activate<const D: usize>(x: Tensor<D>, activation: Activation) -> Tensor<D> {
-    #[cfg(feature = "flex")]
-    if extension::takes(&x, None, [None, None]) {
-        return extension::run(x, None::<Tensor<1>>, None, op::Op::Activate(activation));
+    #[cfg(any(feature = "flex", feature = "cube"))]
+    if let Some(op) = extension::accept(op::Op::Activate(activation), &x, None, [None, None]) {
+        return extension::run(x, None::<Tensor<1>>, None, op);
     }
     portable::activate(x, activation)
 }
@@ -211,9 +238,9 @@ pub fn activate<const D: usize>(x: Tensor<D>, activation: Activation) -> Tensor<
 #[must_use]
 pub fn max_pool2(x: Tensor<5>) -> Tensor<5> {
     options::check_pool(&x);
-    #[cfg(feature = "flex")]
-    if extension::takes(&x, None, [None, None]) {
-        return extension::run(x, None::<Tensor<1>>, None, op::Op::MaxPool2);
+    #[cfg(any(feature = "flex", feature = "cube"))]
+    if let Some(op) = extension::accept(op::Op::MaxPool2, &x, None, [None, None]) {
+        return extension::run(x, None::<Tensor<1>>, None, op);
     }
     portable::max_pool2(x)
 }
@@ -226,9 +253,9 @@ pub fn max_pool2(x: Tensor<5>) -> Tensor<5> {
 #[must_use]
 pub fn resize_trilinear(x: Tensor<5>, size: [usize; 3]) -> Tensor<5> {
     options::check_resize(&x, size);
-    #[cfg(feature = "flex")]
-    if extension::takes(&x, None, [None, None]) {
-        return extension::run(x, None::<Tensor<1>>, None, op::Op::Resize(size));
+    #[cfg(any(feature = "flex", feature = "cube"))]
+    if let Some(op) = extension::accept(op::Op::Resize(size), &x, None, [None, None]) {
+        return extension::run(x, None::<Tensor<1>>, None, op);
     }
     resize::portable(x, size)
 }

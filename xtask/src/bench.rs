@@ -25,22 +25,27 @@ pub(crate) struct Bench {
 enum What {
     /// 3-D kernels against PyTorch
     Torch,
+    /// 3-D kernels on a graphics card against burn's own operations
+    Gpu,
     /// Reading volumes against nibabel
     Volumes,
 }
 
 impl Bench {
     pub(crate) fn run(&self) -> Result<()> {
-        let python = python()?;
         let (bench, packages) = match self.what {
-            What::Torch => ("kernels", ["torch", "numpy"]),
-            What::Volumes => ("volumes", ["nibabel", "numpy"]),
+            What::Torch => ("kernels", Some(["torch", "numpy"])),
+            What::Gpu => ("gpu", None),
+            What::Volumes => ("volumes", Some(["nibabel", "numpy"])),
         };
-        run(Command::new(&python)
-            .args(["-m", "pip", "install", "-q"])
-            .args(packages))?;
         let mut command = cargo(&["bench", "--locked", "--workspace", "--bench", bench, "--"]);
-        command.env("AMAES_PYTHON", &python);
+        if let Some(packages) = packages {
+            let python = python()?;
+            run(Command::new(&python)
+                .args(["-m", "pip", "install", "-q"])
+                .args(packages))?;
+            command.env("AMAES_PYTHON", &python);
+        }
         if let Some(json) = &self.json {
             command.arg("--json").arg(env::current_dir()?.join(json));
         }

@@ -12,6 +12,8 @@ use burn::backend::{
 };
 use burn::tensor::{DType, Shape};
 
+#[cfg(feature = "cube")]
+use super::op::five;
 use super::op::{Op, Saved};
 
 /// Which of weight and bias an operation has. The macro below knows no optional tensors: what is
@@ -39,7 +41,7 @@ pub(super) trait Kernels: Backend {
 }
 
 /// Every kernel, as one operation of three tensors: data, weight, bias.
-#[backend_extension(Flex, Autodiff)]
+#[backend_extension(Flex: cfg(feature = "flex"), Cube: cfg(feature = "cube"), Autodiff)]
 pub(super) trait Extension: Backend {
     /// Applies `op`.
     fn kernel(
@@ -51,7 +53,21 @@ pub(super) trait Extension: Backend {
     ) -> FloatTensor<Self>;
 }
 
+#[cfg(feature = "flex")]
 impl Extension for burn::backend::Flex {
+    fn kernel(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        present: Present,
+        op: Op,
+    ) -> FloatTensor<Self> {
+        plain::<Self>(&x, &weight, &bias, present, op)
+    }
+}
+
+#[cfg(feature = "cube")]
+impl Extension for burn::backend::Cube {
     fn kernel(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -174,23 +190,34 @@ impl<B: Kernels, C: CheckpointStrategy> Extension for Autodiff<B, C> {
     }
 }
 
-/// Whether a backend with kernels takes these tensors: single precision, and of a size that its
-/// kernels can index.
-pub(super) fn takes<const D: usize>(
+/// The operation, if the backend has a kernel for it and these tensors: single precision, and of
+/// a size that the kernel can index.
+pub(super) fn accept<const D: usize>(
+    op: Op,
     x: &Tensor<D>,
     weight: Option<&Tensor<5>>,
     vectors: [Option<&Tensor<1>>; 2],
-) -> bool {
+) -> Option<Op> {
     let single = |dtype: DType| dtype == DType::F32;
     let vectors_single = vectors.into_iter().flatten().all(|v| single(v.dtype()));
     if !single(x.dtype()) || weight.is_some_and(|w| !single(w.dtype())) || !vectors_single {
-        return false;
+        return None;
     }
     let kind = match x.clone().into_dispatch().kind {
         DispatchTensorKind::Autodiff(inner) => *inner,
         kind => kind,
     };
-    matches!(kind, DispatchTensorKind::Flex(_))
+    let accepted = match kind {
+        #[cfg(feature = "flex")]
+        DispatchTensorKind::Flex(_) => true,
+        #[cfg(feature = "cube")]
+        DispatchTensorKind::Cube(_) => {
+            super::gpu::takes(op, five(&x.shape()), weight.map(|weight| weight.dims()))
+        }
+        #[allow(unreachable_patterns, reason = "depends on the backends of the build")]
+        _ => false,
+    };
+    accepted.then_some(op)
 }
 
 /// Applies `op` to tensors that these kernels take.

@@ -8,8 +8,8 @@ use burn::tensor::Int;
 use super::flex_fused;
 use super::normalized::joined;
 use super::{
-    Conv3dOptions, Normalized, activate, conv_transpose3d, conv3d, depthwise_conv3d, instance_norm,
-    max_pool2, options, portable,
+    Conv3dOptions, Normalized, conv_transpose3d, conv3d, conv3d_activated, depthwise_conv3d,
+    instance_norm, max_pool2, options, portable,
 };
 use crate::nn::Activation;
 
@@ -64,10 +64,10 @@ pub fn conv3d_joined(
         let (bias, residual) = (bias.as_ref(), residual.as_ref());
         return flex_fused::conv3d(inputs, &weight, bias, options, activation, residual);
     }
-    let y = conv3d(joined(inputs), weight, bias, options);
+    let x = joined(inputs);
     let y = match activation {
-        Some(activation) => activate(y, activation),
-        None => y,
+        Some(activation) => conv3d_activated(x, weight, bias, options, activation),
+        None => conv3d(x, weight, bias, options),
     };
     match residual {
         Some(residual) => y + residual,

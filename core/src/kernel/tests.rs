@@ -1,4 +1,5 @@
-//! The differentiable kernels against the portable definitions, on random shapes with fixed seeds.
+//! The differentiable kernels of each backend against the portable definitions, on random shapes
+//! with fixed seeds.
 
 use burn::Tensor;
 use burn::tensor::{Device, TensorData};
@@ -10,6 +11,7 @@ use super::{
 };
 use crate::nn::Activation;
 
+#[cfg(feature = "flex")]
 mod fused;
 mod instructions;
 
@@ -43,6 +45,81 @@ impl Random {
     }
 }
 
+/// A device with kernels of its own, and the one that computes what they are compared with.
+struct Subject {
+    device: Device,
+    definition: Device,
+    /// Every how many cases one is tested: software adapters are slow.
+    every: usize,
+}
+
+impl Subject {
+    #[cfg(feature = "flex")]
+    fn flex() -> Option<Self> {
+        Some(Self {
+            device: Device::flex(),
+            definition: Device::flex(),
+            every: 1,
+        })
+    }
+
+    /// The graphics card, if there is one: burn panics where there is none.
+    #[cfg(feature = "cube")]
+    fn gpu() -> Option<Self> {
+        use burn::tensor::DeviceKind;
+
+        let opened = std::panic::catch_unwind(|| {
+            let device = Device::wgpu(DeviceKind::DefaultDevice);
+            let one = Tensor::<1>::ones([1], &device).try_into_data();
+            one.map(|_| device).ok()
+        });
+        let Some(device) = opened.ok().flatten() else {
+            eprintln!("skipped: no graphics adapter");
+            return None;
+        };
+        Some(Self {
+            #[cfg(feature = "flex")]
+            definition: Device::flex(),
+            #[cfg(not(feature = "flex"))]
+            definition: device.clone(),
+            device,
+            every: 4,
+        })
+    }
+}
+
+macro_rules! on_each_backend {
+    ($($test:ident),* $(,)?) => {
+        #[cfg(feature = "flex")]
+        mod flex {
+            $(#[test]
+            fn $test() {
+                super::Subject::flex().iter().for_each(super::$test);
+            })*
+        }
+
+        #[cfg(feature = "cube")]
+        mod gpu {
+            $(#[test]
+            fn $test() {
+                super::Subject::gpu().iter().for_each(super::$test);
+            })*
+        }
+    };
+}
+
+on_each_backend!(
+    dense_convolution_matches_its_definition,
+    fused_activation_matches_two_steps,
+    views_are_read_in_their_order,
+    depthwise_convolution_matches_its_definition,
+    transposed_convolutions_match_their_definitions,
+    normalisation_matches_its_definition,
+    normalisation_survives_a_large_mean,
+    activations_and_pooling_match_their_definitions,
+    resampling_matches_its_definition,
+);
+
 /// Inputs of an operation: data, weight, bias.
 type Inputs = (Tensor<5>, Option<Tensor<5>>, Option<Tensor<1>>);
 
@@ -64,8 +141,17 @@ fn assert_close(what: &str, case: &str, fast: &[f32], slow: &[f32]) {
     }
 }
 
+fn moved<const D: usize>(tensor: Tensor<D>, device: &Device) -> Tensor<D> {
+    Tensor::from_data(tensor.into_data(), device)
+}
+
+fn leaf<const D: usize>(tensor: Tensor<D>, device: &Device) -> Tensor<D> {
+    moved(tensor, device).autodiff().require_grad()
+}
+
 /// Compares outputs and every gradient of two versions of an operation.
 fn compare(
+    subject: &Subject,
     case: &str,
     random: &mut Random,
     (x, weight, bias): Inputs,
@@ -74,16 +160,20 @@ fn compare(
 ) {
     let mut pull: Option<Tensor<5>> = None;
     let mut results = Vec::new();
-    for version in [&fast_version as &dyn Fn(Inputs) -> Tensor<5>, &slow_version] {
-        let x = x.clone().autodiff().require_grad();
-        let weight = weight.clone().map(|w| w.autodiff().require_grad());
-        let bias = bias.clone().map(|b| b.autodiff().require_grad());
+    let versions: [(&Device, &dyn Fn(Inputs) -> Tensor<5>); 2] = [
+        (&subject.device, &fast_version),
+        (&subject.definition, &slow_version),
+    ];
+    for (device, version) in versions {
+        let x = leaf(x.clone(), device);
+        let weight = weight.clone().map(|w| leaf(w, device));
+        let bias = bias.clone().map(|b| leaf(b, device));
         let y = version((x.clone(), weight.clone(), bias.clone()));
         let plain = y.clone().inner();
         let pull = pull
-            .get_or_insert_with(|| random.tensor(plain.dims(), &plain.device()))
+            .get_or_insert_with(|| random.tensor(plain.dims(), device))
             .clone();
-        let grads = (y * pull.autodiff()).sum().backward();
+        let grads = (y * moved(pull, device).autodiff()).sum().backward();
         let gradient =
             |name: &'static str, values: Option<Vec<f32>>| (name, values.expect("a gradient"));
         let mut all = vec![
@@ -111,12 +201,11 @@ fn compare(
     );
 }
 
-#[test]
-fn dense_convolution_matches_its_definition() {
-    let device = Device::flex();
+fn dense_convolution_matches_its_definition(subject: &Subject) {
+    let device = &subject.device;
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut cases = 0;
-    while cases < 120 {
+    while cases < 120 / subject.every {
         let kernel = random.pick(&[1, 2, 3, 5]);
         let stride = random.pick(&[1, 1, 2]);
         let dilation = random.pick(&[1, 1, 2, 3, 16]);
@@ -143,12 +232,13 @@ fn dense_convolution_matches_its_definition() {
         }
         cases += 1;
         let case = format!("{n}x{inputs}->{outputs} {size:?} kernel {kernel} {options:?}");
-        let x = random.tensor([n, inputs, size[0], size[1], size[2]], &device);
-        let weight = random.tensor([outputs, inputs, kernel, kernel, kernel], &device);
+        let x = random.tensor([n, inputs, size[0], size[1], size[2]], device);
+        let weight = random.tensor([outputs, inputs, kernel, kernel, kernel], device);
         let bias = random
             .pick(&[true, false])
-            .then(|| random.tensor([outputs], &device));
+            .then(|| random.tensor([outputs], device));
         compare(
+            subject,
             &case,
             &mut random,
             (x, Some(weight), bias),
@@ -158,15 +248,14 @@ fn dense_convolution_matches_its_definition() {
     }
 }
 
-#[test]
-fn fused_activation_matches_two_steps() {
-    let device = Device::flex();
+fn fused_activation_matches_two_steps(subject: &Subject) {
+    let device = &subject.device;
     let mut random = Random(7);
     let options = Conv3dOptions::same(3);
     for activation in ACTIVATIONS {
-        let x = random.tensor([2, 3, 5, 6, 7], &device);
-        let weight = random.tensor([5, 3, 3, 3, 3], &device);
-        let bias = random.tensor([5], &device);
+        let x = random.tensor([2, 3, 5, 6, 7], device);
+        let weight = random.tensor([5, 3, 3, 3, 3], device);
+        let bias = random.tensor([5], device);
         let fast = conv3d_activated(
             x.clone(),
             weight.clone(),
@@ -196,26 +285,24 @@ const ACTIVATIONS: [Activation; 6] = [
     Activation::Silu,
 ];
 
-#[test]
-fn views_are_read_in_their_order() {
-    let device = Device::flex();
+fn views_are_read_in_their_order(subject: &Subject) {
+    let device = &subject.device;
     let mut random = Random(11);
-    let x: Tensor<5> = random.tensor([2, 6, 5, 4, 3], &device);
-    let weight: Tensor<5> = random.tensor([3, 4, 3, 3, 3], &device);
+    let x: Tensor<5> = random.tensor([2, 6, 5, 4, 3], device);
+    let weight: Tensor<5> = random.tensor([3, 4, 3, 3, 3], device);
     let options = Conv3dOptions::same(3);
     let turned = x.permute([0, 3, 2, 1, 4]);
-    let copied: Tensor<5> = Tensor::from_data(turned.clone().into_data(), &device);
+    let copied: Tensor<5> = Tensor::from_data(turned.clone().into_data(), device);
     let fast = conv3d(turned, weight.clone(), None, &options);
     let slow = conv3d(copied, weight, None, &options);
     assert_eq!(values(fast), values(slow));
 }
 
-#[test]
-fn depthwise_convolution_matches_its_definition() {
-    let device = Device::flex();
+fn depthwise_convolution_matches_its_definition(subject: &Subject) {
+    let device = &subject.device;
     let mut random = Random(0x1234_5678_9abc_def1);
     let mut cases = 0;
-    while cases < 60 {
+    while cases < 60 / subject.every {
         let kernel = random.pick(&[1, 3, 5]);
         let (stride, padding) = (1 + random.below(2), random.below(kernel));
         let size: [usize; 3] = std::array::from_fn(|_| 1 + random.below(10));
@@ -226,12 +313,13 @@ fn depthwise_convolution_matches_its_definition() {
         }
         cases += 1;
         let case = format!("{n}x{channels} {size:?} kernel {kernel} stride {stride} pad {padding}");
-        let x = random.tensor([n, channels, size[0], size[1], size[2]], &device);
-        let weight = random.tensor([channels, 1, kernel, kernel, kernel], &device);
+        let x = random.tensor([n, channels, size[0], size[1], size[2]], device);
+        let weight = random.tensor([channels, 1, kernel, kernel, kernel], device);
         let bias = random
             .pick(&[true, false])
-            .then(|| random.tensor([channels], &device));
+            .then(|| random.tensor([channels], device));
         compare(
+            subject,
             &case,
             &mut random,
             (x, Some(weight), bias),
@@ -241,11 +329,10 @@ fn depthwise_convolution_matches_its_definition() {
     }
 }
 
-#[test]
-fn transposed_convolutions_match_their_definitions() {
-    let device = Device::flex();
+fn transposed_convolutions_match_their_definitions(subject: &Subject) {
+    let device = &subject.device;
     let mut random = Random(0xfeed_beef_1234_5671);
-    for index in 0..40 {
+    for index in 0..40 / subject.every {
         let [d, h, w]: [usize; 3] = std::array::from_fn(|_| 1 + random.below(7));
         let (n, inputs, outputs) = (
             1 + random.below(3),
@@ -254,12 +341,13 @@ fn transposed_convolutions_match_their_definitions() {
         );
         let kernel = 1 + index % 2;
         let case = format!("{n}x{inputs}->{outputs} {d}x{h}x{w} kernel {kernel}");
-        let x: Tensor<5> = random.tensor([n, inputs, d, h, w], &device);
-        let weight = random.tensor([inputs, outputs, kernel, kernel, kernel], &device);
+        let x: Tensor<5> = random.tensor([n, inputs, d, h, w], device);
+        let weight = random.tensor([inputs, outputs, kernel, kernel, kernel], device);
         let bias = random
             .pick(&[true, false])
-            .then(|| random.tensor([outputs], &device));
+            .then(|| random.tensor([outputs], device));
         compare(
+            subject,
             &case,
             &mut random,
             (x.clone(), Some(weight), bias),
@@ -267,11 +355,12 @@ fn transposed_convolutions_match_their_definitions() {
             |(x, w, b)| portable::conv_transpose3d(x, w.expect("weight"), b, kernel),
         );
         let k = random.pick(&[3, 5]);
-        let weight = random.tensor([inputs, 1, k, k, k], &device);
+        let weight = random.tensor([inputs, 1, k, k, k], device);
         let bias = random
             .pick(&[true, false])
-            .then(|| random.tensor([inputs], &device));
+            .then(|| random.tensor([inputs], device));
         compare(
+            subject,
             &format!("depthwise {case} kernel {k}"),
             &mut random,
             (x, Some(weight), bias),
@@ -281,25 +370,25 @@ fn transposed_convolutions_match_their_definitions() {
     }
 }
 
-#[test]
-fn normalisation_matches_its_definition() {
-    let device = Device::flex();
+fn normalisation_matches_its_definition(subject: &Subject) {
+    let device = &subject.device;
     let mut random = Random(99);
-    for index in 0..48 {
+    for index in (0..48).step_by(subject.every.min(3)) {
         let [d, h, w]: [usize; 3] = std::array::from_fn(|_| 2 + random.below(19));
         let (n, channels) = (1 + random.below(3), random.pick(&CHANNELS));
         let activation = ACTIVATIONS.get(index % 7).copied();
         let (with_weight, with_bias) = (index % 2 == 0, index % 3 != 0);
         let case = format!("{n}x{channels} {d}x{h}x{w} {activation:?}");
-        let x: Tensor<5> = random.tensor([n, channels, d, h, w], &device);
+        let x: Tensor<5> = random.tensor([n, channels, d, h, w], device);
         let weight = with_weight.then(|| {
             random
-                .tensor::<1>([channels], &device)
+                .tensor::<1>([channels], device)
                 .reshape([channels, 1, 1, 1, 1])
         });
-        let bias = with_bias.then(|| random.tensor([channels], &device));
+        let bias = with_bias.then(|| random.tensor([channels], device));
         let flat = |w: Option<Tensor<5>>| w.map(|w| w.reshape([channels]));
         compare(
+            subject,
             &case,
             &mut random,
             (x, weight, bias),
@@ -309,24 +398,23 @@ fn normalisation_matches_its_definition() {
     }
 }
 
-#[test]
-fn normalisation_survives_a_large_mean() {
-    let device = Device::flex();
+fn normalisation_survives_a_large_mean(subject: &Subject) {
+    let device = &subject.device;
     let mut random = Random(3);
-    let x: Tensor<5> = random.tensor([1, 2, 17, 18, 19], &device);
+    let x: Tensor<5> = random.tensor([1, 2, 17, 18, 19], device);
     let near = instance_norm(x.clone(), None, None, 1e-5, None);
     // Representable without rounding: values are multiples of 1/1024 below 2^13.
     let far = instance_norm(x + 8000.0, None, None, 1e-5, None);
     assert_close("output", "mean 8000", &values(far), &values(near));
 }
 
-#[test]
-fn activations_and_pooling_match_their_definitions() {
-    let device = Device::flex();
+fn activations_and_pooling_match_their_definitions(subject: &Subject) {
+    let device = &subject.device;
     let mut random = Random(5);
     for activation in ACTIVATIONS {
-        let x: Tensor<5> = random.tensor([2, 3, 4, 5, 6], &device) + 0.0003;
+        let x: Tensor<5> = random.tensor([2, 3, 4, 5, 6], device) + 0.0003;
         compare(
+            subject,
             &format!("{activation:?}"),
             &mut random,
             (x, None, None),
@@ -334,11 +422,12 @@ fn activations_and_pooling_match_their_definitions() {
             |(x, _, _)| portable::activate(x, activation),
         );
     }
-    for _ in 0..20 {
+    for _ in 0..20 / subject.every {
         let [d, h, w]: [usize; 3] = std::array::from_fn(|_| 2 + random.below(9));
         // Few distinct values: many ties.
-        let x: Tensor<5> = random.tensor([2, 3, d, h, w], &device).round();
+        let x: Tensor<5> = random.tensor([2, 3, d, h, w], device).round();
         compare(
+            subject,
             &format!("pool {d}x{h}x{w}"),
             &mut random,
             (x, None, None),
@@ -348,16 +437,16 @@ fn activations_and_pooling_match_their_definitions() {
     }
 }
 
-#[test]
-fn resampling_matches_its_definition() {
-    let device = Device::flex();
+fn resampling_matches_its_definition(subject: &Subject) {
+    let device = &subject.device;
     let mut random = Random(23);
-    for _ in 0..60 {
+    for _ in 0..60 / subject.every {
         let mut size = || -> [usize; 3] { std::array::from_fn(|_| 1 + random.below(12)) };
         let (from, to) = (size(), size());
         let channels = random.pick(&CHANNELS);
-        let x: Tensor<5> = random.tensor([2, channels, from[0], from[1], from[2]], &device);
+        let x: Tensor<5> = random.tensor([2, channels, from[0], from[1], from[2]], device);
         compare(
+            subject,
             &format!("{channels} channels {from:?} to {to:?}"),
             &mut random,
             (x, None, None),
@@ -367,7 +456,28 @@ fn resampling_matches_its_definition() {
     }
 }
 
-#[cfg(feature = "rayon")]
+/// Software adapters bind 128 MiB.
+#[cfg(feature = "cube")]
+#[test]
+fn an_output_that_does_not_fit_is_an_error_and_no_hang() {
+    let Some(Subject { device, .. }) = Subject::gpu() else {
+        return;
+    };
+    let name = super::adapter_name(&device).unwrap_or_default();
+    if super::AdapterClass::of(&name) != super::AdapterClass::Software {
+        eprintln!("skipped: {name} may have the memory");
+        return;
+    }
+    let x = Tensor::<5>::ones([1, 1, 64, 64, 64], &device);
+    let weight = Tensor::<5>::ones([1, 256, 2, 2, 2], &device);
+    let failed = conv_transpose3d(x.clone(), weight, None).try_into_data();
+    assert!(failed.is_err(), "2 GiB in one tensor");
+    let weight = Tensor::<5>::ones([1, 1, 2, 2, 2], &device);
+    let after = conv_transpose3d(x, weight, None).try_into_data();
+    assert!(after.is_ok(), "the device still works");
+}
+
+#[cfg(all(feature = "flex", feature = "rayon"))]
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     let device = Device::flex();

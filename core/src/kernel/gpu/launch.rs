@@ -1,0 +1,79 @@
+//! What every kernel needs to start: grids within WebGPU's limits, and tensors for results.
+
+use burn::tensor::{DType, Shape};
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::prelude::*;
+
+use super::tile::{self, GpuTiles};
+
+/// WebGPU guarantees this many workgroups along an axis.
+const MOST_WORKGROUPS: usize = 65_535;
+
+/// Where a kernel runs.
+pub(super) struct Place<'a> {
+    pub(super) like: &'a CubeTensor,
+    pub(super) tiles: GpuTiles,
+}
+
+impl<'a> Place<'a> {
+    /// The device of `tensor`.
+    pub(super) fn of(tensor: &'a CubeTensor) -> Self {
+        let name = &tensor.client.properties().identity.name;
+        Self {
+            like: tensor,
+            tiles: tile::tiles(name),
+        }
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.like.client
+    }
+
+    pub(super) fn workgroup(&self) -> CubeDim {
+        CubeDim::new_1d(self.tiles.workgroup)
+    }
+
+    /// A tensor in memory order, its values not set.
+    pub(super) fn empty(&self, shape: impl Into<Shape>) -> CubeTensor {
+        let (client, device) = (self.like.client.clone(), self.like.device.clone());
+        empty_device_contiguous_dtype(client, device, shape.into(), DType::F32)
+    }
+
+    /// The largest tensor that a kernel can bind, in elements.
+    pub(super) fn most_elements(&self) -> usize {
+        let bytes = self.client().properties().memory.max_page_size;
+        usize::try_from(bytes / 4).unwrap_or(usize::MAX)
+    }
+
+    /// Workgroups for `units` invocations, spread over two axes; [`unit`] gives the number.
+    pub(super) fn grid(&self, units: usize, z: usize) -> CubeCount {
+        let groups = units.div_ceil(self.tiles.workgroup as usize).max(1);
+        grid(groups, z)
+    }
+}
+
+/// `groups` workgroups over two axes, `z` along the third.
+pub(super) fn grid(groups: usize, z: usize) -> CubeCount {
+    let rows = groups.div_ceil(MOST_WORKGROUPS);
+    let row = groups.div_ceil(rows);
+    CubeCount::Static(row as u32, rows as u32, z as u32)
+}
+
+/// The same values in memory order; no copy where they are.
+pub(super) fn contiguous(tensor: &CubeTensor) -> CubeTensor {
+    into_contiguous(tensor.clone())
+}
+
+/// Number of the workgroup within a grid over two axes.
+#[cube]
+pub(super) fn workgroup() -> u32 {
+    CUBE_POS_Y * CUBE_COUNT_X + CUBE_POS_X
+}
+
+/// Number of the invocation within a grid over two axes.
+#[cube]
+pub(super) fn unit() -> u32 {
+    workgroup() * CUBE_DIM_X + UNIT_POS_X
+}
