@@ -253,7 +253,7 @@ pub fn max_pool2(x: Tensor<5>) -> Tensor<5> {
 #[must_use]
 pub fn resize_trilinear(x: Tensor<5>, size: [usize; 3]) -> Tensor<5> {
     options::check_resize(&x, size);
-    #[cfg(any(feature = "flex", feature = "cube"))]
+    #[cfg(feature = "flex")]
     if let Some(op) = extension::accept(op::Op::Resize(size), &x, None, [None, None]) {
         return extension::run(x, None::<Tensor<1>>, None, op);
     }

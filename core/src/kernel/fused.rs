@@ -6,6 +6,8 @@ use burn::tensor::Int;
 
 #[cfg(feature = "flex")]
 use super::flex_fused;
+#[cfg(feature = "cube")]
+use super::gpu;
 use super::normalized::joined;
 use super::{
     Conv3dOptions, Normalized, conv_transpose3d, conv3d, conv3d_activated, depthwise_conv3d,
@@ -193,5 +195,10 @@ pub fn conv3d_argmax(
     if flex_fused::takes(&inputs, &weight, &[bias.as_ref()], None) {
         return flex_fused::conv3d_argmax(&inputs, &weight, bias.as_ref());
     }
-    portable::conv3d(joined(&inputs), weight, bias, &options).argmax(1)
+    let x = joined(&inputs);
+    #[cfg(feature = "cube")]
+    if let Some(labels) = gpu::argmax(&x, &weight, bias.as_ref()) {
+        return labels;
+    }
+    portable::conv3d(x, weight, bias, &options).argmax(1)
 }

@@ -5,6 +5,7 @@
 //! is added in an order that depends on shapes and tile sizes alone. burn allocates no tensor
 //! above the adapter's limit on bindings, so every tensor that reaches a kernel can be bound.
 
+mod argmax;
 mod conv;
 mod direct;
 mod interleave;
@@ -27,6 +28,7 @@ use self::norm::Norm;
 use super::extension::Kernels;
 use super::op::{Op, Saved, five};
 
+pub(super) use self::argmax::argmax;
 pub use self::tile::{AdapterClass, GpuTiles, set_gpu_tiles};
 
 /// Elements of a tensor whose every index and byte offset is less than 2^31.
@@ -43,7 +45,12 @@ pub(super) fn takes(op: Op, x: [usize; 5], weight: Option<[usize; 5]>) -> bool {
         product.is_some_and(|n| n > 0 && n <= MOST_ELEMENTS)
     };
     let Some((conv, ..)) = op.convolution(x, weight) else {
-        return small(&x) && !matches!(op, Op::Resize(_));
+        // Composed of burn's own operations.
+        #[cfg(feature = "flex")]
+        if matches!(op, Op::Resize(_)) {
+            return false;
+        }
+        return small(&x);
     };
     let [id, ih, iw] = conv.in_size();
     let [od, oh, ow] = conv.out_size();

@@ -31,6 +31,7 @@ pub(super) enum Op {
     Activate(Activation),
     MaxPool2,
     /// Trilinear resampling to a size.
+    #[cfg(feature = "flex")]
     Resize([usize; 3]),
 }
 
@@ -74,9 +75,9 @@ impl Op {
                 None,
             ),
             Self::Transpose => (shape::transposed(x, weight, 1, 0), true, None),
-            Self::Norm { .. } | Self::Activate(_) | Self::MaxPool2 | Self::Resize(_) => {
-                return None;
-            }
+            Self::Norm { .. } | Self::Activate(_) | Self::MaxPool2 => return None,
+            #[cfg(feature = "flex")]
+            Self::Resize(_) => return None,
         })
     }
 }

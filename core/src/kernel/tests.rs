@@ -2,10 +2,10 @@
 //! with fixed seeds.
 
 use burn::Tensor;
-use burn::tensor::{Device, TensorData};
+use burn::tensor::{Device, Int, TensorData};
 
 use super::{
-    Conv3dOptions, activate, conv_transpose3d, conv3d, conv3d_activated,
+    Conv3dOptions, activate, conv_transpose3d, conv3d, conv3d_activated, conv3d_argmax,
     depthwise_conv_transpose3d, depthwise_conv3d, instance_norm, max_pool2, portable, resize,
     resize_trilinear,
 };
@@ -118,6 +118,7 @@ on_each_backend!(
     normalisation_survives_a_large_mean,
     activations_and_pooling_match_their_definitions,
     resampling_matches_its_definition,
+    arg_max_is_that_of_the_convolution,
 );
 
 /// Inputs of an operation: data, weight, bias.
@@ -452,6 +453,38 @@ fn resampling_matches_its_definition(subject: &Subject) {
             (x, None, None),
             |(x, _, _)| resize_trilinear(x, to),
             |(x, _, _)| resize::portable(x, to),
+        );
+    }
+}
+
+fn arg_max_is_that_of_the_convolution(subject: &Subject) {
+    let device = &subject.device;
+    let mut random = Random(41);
+    for _ in 0..24 / subject.every {
+        let [d, h, w]: [usize; 3] = std::array::from_fn(|_| 1 + random.below(9));
+        let (inputs, outputs) = (random.pick(&CHANNELS), random.pick(&CHANNELS));
+        let x: Tensor<5> = random.tensor([2, inputs, d, h, w], device);
+        let weight: Tensor<5> = random.tensor([outputs, inputs, 1, 1, 1], device);
+        let bias = random
+            .pick(&[true, false])
+            .then(|| random.tensor::<1>([outputs], device));
+        let here = |tensor: Tensor<5>| moved(tensor, &subject.definition);
+        let logits = portable::conv3d(
+            here(x.clone()),
+            here(weight.clone()),
+            bias.clone().map(|bias| moved(bias, &subject.definition)),
+            &Conv3dOptions::same(1),
+        );
+        let labels = conv3d_argmax(&[x.into()], weight, bias);
+        assert_eq!(labels.dims(), [2, 1, d, h, w]);
+        let labels = Tensor::<5, Int>::from_data(labels.into_data(), &subject.definition);
+        let chosen = values(logits.clone().gather(1, labels));
+        // Rounding may decide between equals.
+        assert_close(
+            "largest",
+            &format!("{inputs} to {outputs} at {d}x{h}x{w}"),
+            &chosen,
+            &values(logits.max_dim(1)),
         );
     }
 }

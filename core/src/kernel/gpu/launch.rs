@@ -37,8 +37,13 @@ impl<'a> Place<'a> {
 
     /// A tensor in memory order, its values not set.
     pub(super) fn empty(&self, shape: impl Into<Shape>) -> CubeTensor {
+        self.empty_of(shape, DType::F32)
+    }
+
+    /// [`Self::empty`] of other elements than floats.
+    pub(super) fn empty_of(&self, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
         let (client, device) = (self.like.client.clone(), self.like.device.clone());
-        empty_device_contiguous_dtype(client, device, shape.into(), DType::F32)
+        empty_device_contiguous_dtype(client, device, shape.into(), dtype)
     }
 
     /// The largest tensor that a kernel can bind, in elements.
