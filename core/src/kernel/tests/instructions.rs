@@ -8,11 +8,11 @@ use super::super::{
     Conv3dOptions, activate, conv_transpose3d, conv3d, depthwise_conv3d, instance_norm, max_pool2,
     portable,
 };
-use super::{ACTIVATIONS, Random, compare};
+use super::{ACTIVATIONS, Random, Subject, compare};
 
 #[test]
 fn every_set_of_instructions_gives_the_same() {
-    let device = Device::flex();
+    let (device, subject) = (Device::flex(), Subject::flex());
     with_each_arch(|arch| {
         let mut random = Random(0xabcd_1234);
         for (index, size) in [[3, 4, 5], [5, 9, 17], [9, 3, 40]].into_iter().enumerate() {
@@ -26,6 +26,7 @@ fn every_set_of_instructions_gives_the_same() {
                     let weight = random.tensor([9, 5, kernel, kernel, kernel], &device);
                     let options = Conv3dOptions::new(stride, kernel / 2, 1);
                     compare(
+                        &subject,
                         &name,
                         &mut random,
                         (x.clone(), Some(weight), None),
@@ -35,6 +36,7 @@ fn every_set_of_instructions_gives_the_same() {
                     let weight = random.tensor([5, 1, kernel, kernel, kernel], &device);
                     let padding = kernel / 2;
                     compare(
+                        &subject,
                         &format!("depthwise {name}"),
                         &mut random,
                         (x.clone(), Some(weight), Some(bias.clone())),
@@ -47,6 +49,7 @@ fn every_set_of_instructions_gives_the_same() {
             }
             let weight = random.tensor([5, 3, 2, 2, 2], &device);
             compare(
+                &subject,
                 &case("transposed"),
                 &mut random,
                 (x.clone(), Some(weight), None),
@@ -56,6 +59,7 @@ fn every_set_of_instructions_gives_the_same() {
             for activation in ACTIVATIONS.into_iter().skip(index).step_by(2) {
                 let apart = x.clone() + 0.0003;
                 compare(
+                    &subject,
                     &case(&format!("{activation:?}")),
                     &mut random,
                     (apart.clone(), None, None),
@@ -63,6 +67,7 @@ fn every_set_of_instructions_gives_the_same() {
                     |(x, _, _)| portable::activate(x, activation),
                 );
                 compare(
+                    &subject,
                     &case(&format!("norm, {activation:?}")),
                     &mut random,
                     (apart, None, Some(bias.clone())),
@@ -71,6 +76,7 @@ fn every_set_of_instructions_gives_the_same() {
                 );
             }
             compare(
+                &subject,
                 &case("pool"),
                 &mut random,
                 (x, None, None),
