@@ -24,6 +24,7 @@ mod source;
 mod stream;
 mod tile;
 mod weight;
+mod winograd;
 
 pub(crate) use self::argmax::argmax;
 pub(crate) use self::epilogue::Epilogue;

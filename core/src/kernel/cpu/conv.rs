@@ -6,7 +6,16 @@ use super::epilogue::{Epilogue, Output};
 use super::matmul::Pointwise;
 use super::source::Source;
 use super::weight::WeightGradient;
-use crate::kernel::shape::Conv;
+use super::winograd::{self, Line, Weights, Winograd};
+use crate::kernel::shape::{Conv, Extent};
+
+/// Channels on both sides from which minimal filtering pays for its transforms.
+const LEAST_CHANNELS: usize = 12;
+
+/// Outputs from which it pays for transforming the weights, and the same for gradients, which
+/// read the weights in an order of their own anyway.
+const LEAST_VOXELS: usize = 400;
+const LEAST_BACKWARD: usize = 150;
 
 impl Conv {
     /// A source of the input's size.
@@ -31,6 +40,9 @@ impl Conv {
         }
         if let Some(pointwise) = Pointwise::of(self, weights) {
             return pointwise.run(source, epilogue);
+        }
+        if let Some(winograd) = self.winograd(source, weights, false) {
+            return winograd.run(source, epilogue);
         }
         let taps = volume(self.kernel());
         let [d, h, w] = &self.extent;
@@ -63,6 +75,9 @@ impl Conv {
         if let Some(turned) = Pointwise::of(self, weights).and_then(Pointwise::turned) {
             return turned.run(source, epilogue);
         }
+        if let Some(winograd) = self.winograd(source, weights, true) {
+            return winograd.run(source, epilogue);
+        }
         let taps = volume(self.kernel());
         let [d, h, w] = &self.extent;
         let dense = Dense {
@@ -81,10 +96,76 @@ impl Conv {
         dense.run(source, epilogue)
     }
 
+    /// Whether minimal filtering can compute this convolution and its gradients, and would save
+    /// time on `voxels` outputs or more.
+    fn is_minimal(&self, size: [usize; 3], voxels: usize) -> bool {
+        let fits = |axis: &Extent| axis.kernel == 3 && axis.stride == 1;
+        let dilation = self.extent.map(|axis| axis.dilation);
+        // Tiles are two outputs wide: short axes compute much that is thrown away.
+        let computed: usize = (0..3)
+            .map(|axis| size[axis].next_multiple_of(2 * dilation[axis]))
+            .product();
+        self.groups == 1
+            && self.extent.iter().all(fits)
+            && self.inputs.min(self.outputs) >= LEAST_CHANNELS
+            && self.batch * volume(size) >= voxels
+            && 2 * computed <= 3 * volume(size)
+    }
+
+    /// The convolution, or its transpose, by minimal filtering where that is faster.
+    fn winograd<'a>(
+        &self,
+        source: &Source<'_>,
+        weights: &'a [f32],
+        transposed: bool,
+    ) -> Option<Winograd<'a>> {
+        let (out_size, voxels) = match transposed {
+            false => (self.out_size(), LEAST_VOXELS),
+            true => (self.in_size(), LEAST_BACKWARD),
+        };
+        let pays = self.is_minimal(out_size, voxels) && winograd::takes(source);
+        pays.then(|| self.minimal(weights, transposed))
+    }
+
+    /// The convolution of kernel 3 and stride 1, or its transpose, by minimal filtering.
+    pub(super) fn minimal<'a>(&self, weights: &'a [f32], transposed: bool) -> Winograd<'a> {
+        let (inputs, outputs, out_size) = match transposed {
+            false => (self.inputs, self.outputs, self.out_size()),
+            true => (self.outputs, self.inputs, self.in_size()),
+        };
+        let [of_input, of_output] = [27, self.inputs * 27];
+        Winograd {
+            batch: self.batch,
+            inputs,
+            outputs,
+            lines: self.extent.map(|axis| line(axis, transposed)),
+            out_size,
+            weights: Weights {
+                values: weights,
+                output_stride: if transposed { of_input } else { of_output },
+                input_stride: if transposed { of_output } else { of_input },
+                flipped: transposed,
+            },
+        }
+    }
+
+    pub(super) fn minimal_gradient(&self) -> winograd::WeightGradient {
+        winograd::WeightGradient {
+            batch: self.batch,
+            inputs: self.inputs,
+            outputs: self.outputs,
+            lines: self.extent.map(|axis| line(axis, false)),
+            out_size: self.out_size(),
+        }
+    }
+
     /// `[groups * outputs, inputs, kd, kh, kw]` from the input and the output's gradient.
     pub(crate) fn weight_gradient(&self, input: &[f32], gradient: &[f32]) -> Vec<f32> {
         if let Some(depthwise) = Depthwise::of(self) {
             return depthwise.weight_gradient(input, gradient);
+        }
+        if self.is_minimal(self.out_size(), LEAST_BACKWARD) {
+            return self.minimal_gradient().run(input, gradient);
         }
         let [d, h, w] = &self.extent;
         let weight = WeightGradient {
@@ -98,5 +179,19 @@ impl Conv {
             kernel: self.kernel(),
         };
         weight.run(input, gradient)
+    }
+}
+
+/// What the outputs of a convolution without stride, or the inputs of its transpose, read.
+fn line(axis: Extent, transposed: bool) -> Line {
+    let low = axis.low.cast_signed();
+    let (size, low) = match transposed {
+        false => (axis.input, low),
+        true => (axis.output, (2 * axis.dilation).cast_signed() - low),
+    };
+    Line {
+        size,
+        low,
+        dilation: axis.dilation,
     }
 }

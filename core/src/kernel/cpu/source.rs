@@ -76,6 +76,15 @@ impl<'a> Source<'a> {
         self.first.values.len() + self.second.map_or(0, |part| part.values.len())
     }
 
+    /// What follows the maps of each tensor that has them.
+    pub(crate) fn activations(&self) -> impl Iterator<Item = Option<Activation>> {
+        let parts = [Some(self.first), self.second];
+        parts
+            .into_iter()
+            .flatten()
+            .filter_map(|part| Some(part.maps?.1))
+    }
+
     /// One channel of one sample.
     pub(crate) fn channel(&self, sample: usize, channel: usize) -> Channel<'a> {
         let (part, channel) = match self.second {
