@@ -8,7 +8,7 @@
 mod networks;
 mod torch;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use amaes_core::kernel::{
     Conv3dOptions, conv_transpose3d, conv3d, depthwise_conv3d, instance_norm, max_pool2,
@@ -262,6 +262,9 @@ fn rows() -> Vec<Row> {
     kernels.chain(networks).collect()
 }
 
+/// Between two runs: threads that wait for work by spinning would take a core from the other side.
+const PAUSE: Duration = Duration::from_millis(30);
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let value = |flag: &str| {
@@ -287,8 +290,10 @@ fn main() {
         ours();
         let (mut mine, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..rounds.unwrap_or(row.rounds) {
+            std::thread::sleep(PAUSE);
             mine.push(ours());
             if let Some(torch) = &mut torch {
+                std::thread::sleep(PAUSE);
                 theirs.push(torch.ask(&row.json));
             }
         }
