@@ -7,6 +7,7 @@
 mod components;
 mod error;
 mod fill;
+mod host;
 mod label_error;
 mod network;
 mod runs;
@@ -19,7 +20,10 @@ pub use self::components::{
 };
 pub use self::error::InferError;
 pub use self::fill::fill_holes;
+pub use self::host::Host;
 pub use self::label_error::LabelError;
-pub use self::network::{InferOptions, Input, Method, OnProgress, Progress, class_map};
+pub use self::network::{
+    InferOptions, Input, Method, OnProgress, Progress, class_map, class_map_async,
+};
 pub use self::runs::{Connectivity, Grouping};
 pub use self::statistics::{BoundingBox, LabelReport, LabelStatistics};

@@ -12,5 +12,6 @@ pub mod metric;
 pub mod model;
 pub mod nn;
 pub mod preprocess;
+pub mod segment;
 pub mod volume;
 pub mod weights;

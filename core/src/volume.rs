@@ -2,7 +2,7 @@
 //! NIfTI-2 (read and written), MGH (read), each plain or gzip-compressed.
 //!
 //! Reading goes from any `Read`, slab by slab ([`VolumeReader`]) or whole ([`read_volume`],
-//! [`read_labels`], [`read_raw`]); values, scaling and affines agree with nibabel's. Writing goes
+//! [`read_labels`], [`read_raw`]), or takes bytes as they arrive ([`VolumeDecoder`]); values, scaling and affines agree with nibabel's. Writing goes
 //! to any `Write` and keeps the geometry of the source's [`Header`] to the bit.
 //!
 //! The `nifti` crate (0.18) is not used here, because it knows NIfTI-1 only, reads the first
@@ -36,7 +36,7 @@ pub use self::header::{AffineSource, Format, Header, NiftiVersion};
 pub use self::orientation::{Orientation, Reorientation};
 pub use self::raw::RawData;
 pub use self::reader::{
-    ReadOptions, VolumeReader, read_header, read_labels, read_raw, read_volume,
+    ReadOptions, VolumeDecoder, VolumeReader, read_header, read_labels, read_raw, read_volume,
 };
 pub use self::write::{
     Stored, VolumeWriter, WriteOptions, label_datatype, write_labels, write_raw, write_volume,

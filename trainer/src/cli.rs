@@ -4,6 +4,7 @@ mod import;
 mod info;
 mod inspect;
 mod segment;
+mod serve;
 mod text;
 mod volume;
 
@@ -40,6 +41,8 @@ enum Command {
     Convert(volume::Convert),
     /// Bring a volume to 256^3 voxels of 1 mm, LIA, 0..255, as FreeSurfer does
     Conform(volume::Conform),
+    /// Serve the page that segments in the browser
+    Serve(serve::Serve),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -62,6 +65,7 @@ pub(crate) fn run(cli: Cli) -> Result<Outcome> {
         Command::Info(command) => command.run()?,
         Command::Convert(command) => command.run()?,
         Command::Conform(command) => command.run()?,
+        Command::Serve(command) => command.run()?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "amaes", &mut io::stdout());
         }

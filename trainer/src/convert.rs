@@ -79,7 +79,7 @@ pub fn conform(input: &Path, output: &Path, options: &ReadOptions) -> Result<()>
         steps: vec![Step::conform()],
     };
     let conformed = plan.apply(volume).with_path(input)?.volume;
-    let header = volumes::header_on(&header, conformed.grid());
+    let header = header.on_grid(conformed.grid());
     // Conformed values are whole numbers in 0..=255.
     let whole = conformed.map(|&v| v as Label);
     volumes::write(output, &header, Voxels::Whole(&whole))

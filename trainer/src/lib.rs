@@ -10,6 +10,7 @@ pub mod import;
 pub mod inputs;
 pub mod model;
 pub mod segment;
+pub mod serve;
 pub mod volumes;
 
 pub use self::error::{Error, Result};

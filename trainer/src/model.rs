@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 
 use amaes_core::label::LabelTable;
 use amaes_core::model::{Model, Spec};
-use amaes_core::preprocess::Plan;
-use amaes_core::weights::{
-    self, Format, Hints, LoadOptions, ModelFile, Provenance, StateDict, load_into, sha256, tfjs,
-};
+use amaes_core::weights::{self, Format, LoadOptions, ModelFile, StateDict, load_into};
 use burn::tensor::Device;
 
 use crate::error::{Error, Result, WithPath};
@@ -48,24 +45,22 @@ pub fn open(path: &Path, beside: &Beside) -> Result<Opened> {
     let bytes = fs::read(path).with_path(path)?;
     let format = weights::detect(&bytes).with_path(path)?;
     let mut opened = match format {
-        Format::ModelFile => {
-            let file = ModelFile::read(bytes).with_path(path)?;
-            Opened {
-                file,
-                format,
-                notes: Vec::new(),
-            }
-        }
         Format::Tfjs => open_tfjs(path, &bytes)?,
-        _ => open_weights(path, bytes, format, beside)?,
+        _ => open_weights(path, bytes, beside)?,
     };
     if let Some(plan) = &beside.plan {
         opened.file.plan = json(plan)?;
-        opened.notes.retain(|note| !note.starts_with(PLAN_NOTE));
+    } else {
+        opened.notes.extend(opened.assumed_plan.take());
     }
     if let Some(labels) = &beside.labels {
         opened.file.labels = read_labels(labels)?;
     }
+    let opened = Opened {
+        file: opened.file,
+        format: opened.format,
+        notes: opened.notes,
+    };
     opened.file.plan.validate().with_path(path)?;
     let (classes, names) = (opened.file.spec.out_channels(), opened.file.labels.0.len());
     if names != 0 && names != classes {
@@ -77,9 +72,6 @@ pub fn open(path: &Path, beside: &Beside) -> Result<Opened> {
     }
     Ok(opened)
 }
-
-/// How a note on an assumed plan begins.
-const PLAN_NOTE: &str = "no preprocessing is known";
 
 /// The file to read of a model that is a folder.
 fn entry_file(path: &Path) -> Result<PathBuf> {
@@ -96,118 +88,39 @@ fn entry_file(path: &Path) -> Result<PathBuf> {
     }
 }
 
-fn open_tfjs(path: &Path, bytes: &[u8]) -> Result<Opened> {
+fn open_tfjs(path: &Path, bytes: &[u8]) -> Result<weights::Opened> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let model = tfjs::read(bytes, |shard| fs::read(folder.join(shard))).with_path(path)?;
-    let mut state = model.state;
-    let config = serde_json::to_vec(&model.config).with_path(path)?;
-    let found = weights::identify(&mut state, Some(&config)).with_path(path)?;
-    let mut labels = found
-        .labels
-        .unwrap_or_else(|| LabelTable::generic(found.spec.out_channels()));
+    let source = name(folder);
+    let mut opened =
+        weights::open_tfjs(bytes, &source, |shard| fs::read(folder.join(shard))).with_path(path)?;
     for name in ["colormap.json", "colormap3.json"] {
         let colormap = folder.join(name);
         if colormap.is_file() {
             let table = read_labels(&colormap)?;
-            if table.0.len() == found.spec.out_channels() {
-                labels = table;
+            if table.0.len() == opened.file.spec.out_channels() {
+                opened.file.labels = table;
                 break;
             }
         }
     }
-    let mut notes = Vec::new();
-    let plan = found.plan.unwrap_or_else(|| assume_conformed(&mut notes));
-    let file = ModelFile {
-        spec: found.spec,
-        plan,
-        labels,
-        hints: Hints::default(),
-        provenance: provenance(path, Format::Tfjs, sha256(bytes), found.name),
-        state,
-    };
-    Ok(Opened {
-        file,
-        format: Format::Tfjs,
-        notes,
-    })
+    Ok(opened)
 }
 
-fn open_weights(path: &Path, bytes: Vec<u8>, format: Format, beside: &Beside) -> Result<Opened> {
-    let sha = sha256(&bytes);
+fn open_weights(path: &Path, bytes: Vec<u8>, beside: &Beside) -> Result<weights::Opened> {
     let options = weights::ReadOptions {
         allow_globals: beside.allow_globals.clone(),
     };
-    let mut state = weights::read(bytes, &options).with_path(path)?;
     let config = match &beside.config {
         Some(config) => Some(fs::read(config).with_path(config)?),
         None => None,
     };
-    let found = weights::identify(&mut state, config.as_deref()).with_path(path)?;
-    let mut notes = Vec::new();
-    if !found.ignored.is_empty() {
-        notes.push(format!(
-            "left out, no parameters of it: {}",
-            found.ignored.join(", ")
-        ));
-    }
-    let mesh = matches!(found.spec, Spec::MeshNet(_));
-    let plan = found.plan.unwrap_or_else(|| match mesh {
-        true => assume_conformed(&mut notes),
-        false => {
-            notes.push(format!("{PLAN_NOTE}; using the AMAES reference's"));
-            Plan::reference()
-        }
-    });
-    let labels = found
-        .labels
-        .unwrap_or_else(|| LabelTable::generic(found.spec.out_channels()));
-    let provenance = provenance(path, format, sha, found.name);
-    let hints = match mesh {
-        true => Hints::default(),
-        false => Hints {
-            patch: Some([128; 3]),
-            overlap: Some(0.5),
-        },
-    };
-    let file = ModelFile {
-        spec: found.spec,
-        plan,
-        labels,
-        hints,
-        provenance,
-        state,
-    };
-    Ok(Opened {
-        file,
-        format,
-        notes,
-    })
+    weights::open(bytes, &name(path), config.as_deref(), &options).with_path(path)
 }
 
-/// What every published MeshNet expects.
-fn assume_conformed(notes: &mut Vec<String>) -> Plan {
-    use amaes_core::preprocess::{Normalization, Step};
-    notes.push(format!(
-        "{PLAN_NOTE}; conforming to 256^3 voxels of 1 mm, minimum to 0, maximum to 1"
-    ));
-    Plan {
-        steps: vec![Step::conform(), Step::Normalize(Normalization::MinMax)],
-    }
-}
-
-fn provenance(path: &Path, format: Format, sha: String, name: Option<&str>) -> Provenance {
-    let file = match format {
-        Format::Tfjs => path.parent().and_then(Path::file_name),
-        _ => path.file_name(),
-    };
-    let file = file
-        .map(|f| f.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let mut provenance = Provenance::new(file);
-    provenance.format = Some(format);
-    provenance.sha256 = Some(sha);
-    provenance.notes = name.map(|name| format!("published network `{name}`"));
-    provenance
+fn name(path: &Path) -> String {
+    path.file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 /// Reads a JSON file into a value.

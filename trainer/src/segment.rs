@@ -5,14 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use amaes_core::infer::sliding_window::SlidingWindow;
-use amaes_core::infer::{
-    Connectivity, Grouping, InferOptions, Input, LabelReport, MinimumSize, Progress, class_map,
-    fill_holes, keep_largest, keep_largest_per_label, remove_small,
-};
+use amaes_core::infer::{InferOptions, LabelReport, Progress, class_map};
 use amaes_core::label::{Label, LabelTable};
 use amaes_core::model::{Model, Spec};
-use amaes_core::preprocess::{Plan, Trace};
-use amaes_core::volume::{Grid, Header, ReadOptions, Volume};
+use amaes_core::preprocess::Plan;
+use amaes_core::segment::{self, Channels, Cleaning, Space};
+use amaes_core::volume::{Header, ReadOptions, Volume};
 use amaes_core::weights::ModelFile;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -20,41 +18,6 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result, WithPath};
 use crate::model::build;
 use crate::volumes::{self, STANDARD, Voxels};
-
-/// The grid that labels are put out on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum Space {
-    /// The input's own grid.
-    #[default]
-    Native,
-    /// The grid that the network saw.
-    Prepared,
-}
-
-/// Which connected components are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum Keep {
-    /// All.
-    #[default]
-    All,
-    /// The largest of the foreground.
-    Largest,
-    /// The largest of each label.
-    LargestPerLabel,
-}
-
-/// What is done to the labels before they are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Cleaning {
-    /// Which components are kept.
-    pub keep: Keep,
-    /// Components of a label smaller than this many mm^3 are removed.
-    pub minimum_mm3: Option<f64>,
-    /// Holes of each label are filled.
-    pub fill_holes: bool,
-}
 
 /// How volumes are segmented.
 #[derive(Clone, Debug, Default)]
@@ -157,37 +120,33 @@ impl Segmenter {
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Segmentation> {
         let mut timings = Timings::default();
-        let first = files
-            .first()
-            .ok_or_else(|| Error::unsuitable(Path::new(""), "no input"))?;
+        let none = || Error::unsuitable(Path::new(""), "no input");
+        let first = files.first().ok_or_else(none)?;
         let clock = Clock::start();
-        let (input, header, trace) = self.prepare(files, &mut timings)?;
+        let channels = self.prepare(files, &mut timings)?;
         clock.stop(&mut timings.prepare);
         timings.prepare -= timings.read;
 
         let clock = Clock::start();
-        let options = self.infer_options(&trace, input.len());
-        let image = Input {
-            data: &input,
-            channels: files.len(),
-            shape: trace.prepared.shape,
-        };
         let classes = class_map(
             &self.model,
             &self.spec,
-            image,
-            &options,
+            channels.input().ok_or_else(none)?,
+            &self.infer_options(&channels),
             &self.device,
             progress,
         )
         .with_path(first)?;
-        drop(input);
+        let (header, trace) = channels.into_origin().ok_or_else(none)?;
         clock.stop(&mut timings.network);
 
         let clock = Clock::start();
-        let labels = self.labels(&trace.prepared, classes, first)?;
+        let mut labels =
+            segment::labels(&classes, &trace.prepared, &self.table).with_path(first)?;
+        drop(classes);
+        self.options.cleaning.apply(&mut labels).with_path(first)?;
         let (labels, header) = match self.options.space {
-            Space::Prepared => (labels, volumes::header_on(&header, &trace.prepared)),
+            Space::Prepared => (labels, header.on_grid(&trace.prepared)),
             Space::Native => (trace.restore_labels(&labels).with_path(first)?, header),
         };
         let report = self.measure(&labels, first)?;
@@ -200,84 +159,26 @@ impl Segmenter {
         })
     }
 
-    /// Channels one after another in the network's axis order, and how they came there.
-    fn prepare(
-        &self,
-        files: &[PathBuf],
-        timings: &mut Timings,
-    ) -> Result<(Vec<f32>, Header, Trace)> {
-        let mut input = Vec::new();
-        let mut kept: Option<(Header, Trace)> = None;
+    /// The preprocessed channels.
+    fn prepare(&self, files: &[PathBuf], timings: &mut Timings) -> Result<Channels> {
+        let mut channels = Channels::default();
         for file in files {
             let clock = Clock::start();
             let (volume, header) = volumes::read(file, &self.options.read)?;
             clock.stop(&mut timings.read);
-            let prepared = self.plan.apply(volume).with_path(file)?;
-            let values = prepared.volume.to_c_order();
-            match &kept {
-                None => kept = Some((header, prepared.trace)),
-                Some((_, first)) if first.prepared != prepared.trace.prepared => {
-                    let message =
-                        "after preprocessing, this channel lies on another grid than the first";
-                    return Err(Error::unsuitable(file, message));
-                }
-                Some(_) => {}
-            }
-            if input.is_empty() {
-                input = values;
-            } else {
-                input.extend(values);
-            }
+            channels.push(&self.plan, volume, header).with_path(file)?;
         }
-        match kept {
-            Some((header, trace)) => Ok((input, header, trace)),
-            None => Err(Error::unsuitable(Path::new(""), "no input")),
-        }
+        Ok(channels)
     }
 
     /// The process's memory limit less what the image takes.
-    fn infer_options(&self, trace: &Trace, values: usize) -> InferOptions {
+    fn infer_options(&self, channels: &Channels) -> InferOptions {
         let mut options = self.options.infer.clone();
         if let Some(limit) = options.memory_limit {
-            let voxels = trace.prepared.voxels() + trace.native.voxels();
-            let held = OVERHEAD + 4 * values as u64 + (size_of::<Label>() * voxels) as u64;
+            let held = OVERHEAD + channels.held_bytes();
             options.memory_limit = Some(limit.saturating_sub(held).max(LEAST));
         }
         options
-    }
-
-    /// Classes as a cleaned volume of label values.
-    fn labels(&self, grid: &Grid, classes: Vec<Label>, path: &Path) -> Result<Volume<Label>> {
-        let mut labels = Volume::from_c_order(grid.clone(), &classes).with_path(path)?;
-        drop(classes);
-        let value = |class: Label| {
-            self.table
-                .0
-                .get(usize::from(class))
-                .map_or(class, |e| e.value)
-        };
-        for label in labels.data_mut() {
-            *label = value(*label);
-        }
-        let cleaning = &self.options.cleaning;
-        let near = Connectivity::Corners;
-        match cleaning.keep {
-            Keep::All => {}
-            Keep::Largest => {
-                keep_largest(&mut labels, near).with_path(path)?;
-            }
-            Keep::LargestPerLabel => {
-                keep_largest_per_label(&mut labels, near).with_path(path)?;
-            }
-        }
-        if let Some(mm3) = cleaning.minimum_mm3 {
-            remove_small(&mut labels, near, Grouping::PerLabel, MinimumSize::Mm3(mm3))
-                .with_path(path)?;
-        }
-        if cleaning.fill_holes {
-            fill_holes(&mut labels, Grouping::PerLabel).with_path(path)?;
-        }
-        Ok(labels)
     }
 
     /// Measures labels. Intensities are those of the first channel, which is read a second time

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use amaes_core::label::Label;
 use amaes_core::volume::{
-    Grid, Header, RawData, ReadOptions, Volume, VolumeReader, WriteOptions, write_labels,
-    write_raw, write_volume,
+    Header, RawData, ReadOptions, Volume, VolumeReader, WriteOptions, write_labels, write_raw,
+    write_volume,
 };
 
 use crate::atomic::write_atomic;
@@ -87,15 +87,6 @@ pub fn read_label_map(path: &Path, options: &ReadOptions) -> Result<(Volume<Labe
 /// As [`open`].
 pub fn read_stored(path: &Path, options: &ReadOptions) -> Result<(RawData, Header)> {
     open(path, options)?.read_all_raw().with_path(path)
-}
-
-/// A header for voxels on `grid`: the source's own where the grid is its own, so that its geometry
-/// stays to the bit.
-pub fn header_on(source: &Header, grid: &Grid) -> Header {
-    match source.grid() == *grid {
-        true => source.clone(),
-        false => source.with_grid(grid),
-    }
 }
 
 /// What can be written as a volume.

@@ -5,6 +5,7 @@ mod demo;
 mod fuzz;
 mod shell;
 mod test;
+mod web;
 
 use std::process::ExitCode;
 
@@ -25,10 +26,12 @@ enum Command {
     Bench(bench::Bench),
     /// Build amaes, segment a brain and show the result
     Demo(demo::Demo),
-    /// Format, lint, build for wasm32 and run every test
+    /// Format, lint, build for wasm32 and run every test, those of the page too
     Test(test::Test),
     /// Run every fuzz target for a bounded time
     Fuzz(fuzz::Fuzz),
+    /// Build the page that segments in the browser, and test it
+    Web(web::Web),
 }
 
 fn run() -> Result<()> {
@@ -37,6 +40,7 @@ fn run() -> Result<()> {
         Command::Demo(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Fuzz(command) => command.run(),
+        Command::Web(command) => command.run(),
     }
 }
 

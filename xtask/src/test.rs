@@ -7,12 +7,16 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::shell::{cargo, exists, run};
+use crate::web;
 
 #[derive(Debug, Args)]
 pub(crate) struct Test {
-    /// Leave formatting, lints and the wasm32 check out
+    /// Leave formatting and lints out
     #[arg(long)]
     only_tests: bool,
+    /// Leave the page and its tests in a browser out
+    #[arg(long)]
+    no_web: bool,
 }
 
 impl Test {
@@ -30,8 +34,16 @@ impl Test {
                 "-D",
                 "warnings",
             ]))?;
+        }
+        // Two tests at a time on two cores would each slow the other's threads.
+        run(cargo(&["test", "--release", "--locked", "--workspace"]).env("RUST_TEST_THREADS", "1"))?;
+        if self.no_web {
+            return Ok(());
+        }
+        if let Some(missing) = web::missing_node() {
+            eprintln!("note: {missing}; skipped: the page and its tests (web/test)");
             install_wasm_target();
-            run(&mut cargo(&[
+            return run(&mut cargo(&[
                 "check",
                 "--release",
                 "--locked",
@@ -39,10 +51,10 @@ impl Test {
                 "amaes-core",
                 "--target",
                 "wasm32-unknown-unknown",
-            ]))?;
+            ]));
         }
-        // Two tests at a time on two cores would each slow the other's threads.
-        run(cargo(&["test", "--release", "--locked", "--workspace"]).env("RUST_TEST_THREADS", "1"))
+        web::build()?;
+        web::test()
     }
 }
 
@@ -78,7 +90,7 @@ fn install_software_gpu() {
 }
 
 /// Adds the target by rustup where it is missing; without rustup the check says so itself.
-fn install_wasm_target() {
+pub(crate) fn install_wasm_target() {
     if exists("rustup", "--version")
         && let Err(error) =
             run(Command::new("rustup").args(["target", "add", "wasm32-unknown-unknown"]))

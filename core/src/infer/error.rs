@@ -44,6 +44,14 @@ pub enum InferError {
         /// The limit.
         limit: u64,
     },
+    /// The largest tensor exceeds what the device takes at once.
+    #[error("the network needs a tensor of {needed} bytes; the device takes at most {limit}")]
+    Tensor {
+        /// Bytes of the largest tensor.
+        needed: u64,
+        /// The most that the device takes.
+        limit: u64,
+    },
     /// The network cannot be built.
     #[error(transparent)]
     Spec(#[from] SpecError),

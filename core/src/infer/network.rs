@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::InferError;
+use super::host::{Blocking, Host, data, now, report};
 use super::sliding_window::{self, SlidingWindow};
 use super::tile::{self, TilePlan};
 use crate::label::Label;
@@ -142,6 +143,25 @@ pub fn class_map(
     device: &Device,
     progress: OnProgress<'_>,
 ) -> Result<Vec<Label>, InferError> {
+    let mut host = Blocking(progress);
+    now(class_map_async(
+        model, spec, input, options, device, &mut host,
+    ))
+}
+
+/// [`class_map`] for a caller that must not block: a browser.
+///
+/// # Errors
+///
+/// As [`class_map`].
+pub async fn class_map_async<H: Host>(
+    model: &Model,
+    spec: &Spec,
+    input: Input<'_>,
+    options: &InferOptions,
+    device: &Device,
+    host: &mut H,
+) -> Result<Vec<Label>, InferError> {
     input.validate(spec.in_channels())?;
     let tileable = match (model, spec) {
         (Model::MeshNet(net), Spec::MeshNet(config)) if !config.norm => Some((net, config)),
@@ -151,50 +171,51 @@ pub fn class_map(
     match (options.method, tileable) {
         (Method::Auto | Method::Tiles, Some((net, config))) => {
             let plan = TilePlan::fit(config, input.shape, options)?;
-            tile::run(net, &plan, input, device, progress)
+            tile::run_async(net, &plan, input, device, host).await
         }
         (Method::Tiles, None) => Err(InferError::Option {
             field: "method",
             value: "tiles".into(),
             must: "only a MeshNet without norm can be tiled exactly",
         }),
-        (Method::Whole, _) => whole(model, spec, input, device, progress),
-        (Method::Auto, None) if mesh => whole(model, spec, input, device, progress),
+        (Method::Whole, _) => whole(model, spec, input, options, device, host).await,
+        (Method::Auto, None) if mesh => whole(model, spec, input, options, device, host).await,
         (Method::Auto | Method::Window, _) => {
-            sliding_window::run(model, spec, input, options, device, progress)
+            sliding_window::run(model, spec, input, options, device, host).await
         }
     }
 }
 
-fn whole(
+async fn whole<H: Host>(
     model: &Model,
     spec: &Spec,
     input: Input<'_>,
+    options: &InferOptions,
     device: &Device,
-    progress: OnProgress<'_>,
+    host: &mut H,
 ) -> Result<Vec<Label>, InferError> {
     let multiple = spec.edge_multiple();
     let end = input.shape.map(|n| n.next_multiple_of(multiple));
+    let needed = sliding_window::largest_bytes(spec, end.iter().product::<usize>() as u64);
+    if needed > options.max_tensor_bytes {
+        return Err(InferError::Tensor {
+            needed,
+            limit: options.max_tensor_bytes,
+        });
+    }
     let minimum = input.data.iter().copied().fold(f32::INFINITY, f32::min);
     let classes = model.classify(input.window([0; 3], end, minimum, device));
     let [x, y, z] = input.shape;
-    let classes = labels(classes.slice([0..1, 0..1, 0..x, 0..y, 0..z]));
-    report(progress, 1, 1)?;
+    let classes = labels::<H>(classes.slice([0..1, 0..1, 0..x, 0..y, 0..z])).await?;
+    report(host, 1, 1).await?;
     Ok(classes)
 }
 
 /// Classes as labels, in memory order.
-pub(super) fn labels(classes: Tensor<5, Int>) -> Vec<Label> {
-    let classes = classes.into_data();
-    match classes.as_slice::<i32>() {
+pub(super) async fn labels<H: Host>(classes: Tensor<5, Int>) -> Result<Vec<Label>, InferError> {
+    let classes = data::<H, 5, Int>(classes).await?;
+    Ok(match classes.as_slice::<i32>() {
         Ok(classes) => classes.iter().map(|&c| c as Label).collect(),
         Err(_) => classes.iter::<i64>().map(|c| c as Label).collect(),
-    }
-}
-
-pub(super) fn report(progress: OnProgress<'_>, done: u64, total: u64) -> Result<(), InferError> {
-    match progress(Progress { done, total }) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(InferError::Cancelled),
-    }
+    })
 }

@@ -6,7 +6,7 @@
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::network::{OnProgress, report};
+use super::host::{Host, data, report};
 use super::{InferError, InferOptions, Input};
 use crate::label::Label;
 use crate::model::{MedNeXtDecoder, Model, Spec};
@@ -85,7 +85,24 @@ fn live_bytes(spec: &Spec, voxels: u64) -> u64 {
     voxels * 4 * (channels as u64 * 5 / 4 + 2 * spec.out_channels() as u64)
 }
 
-/// The window that fits volume, network and memory limit.
+/// Bytes of the largest tensor of a network for a window of `voxels`.
+pub(super) fn largest_bytes(spec: &Spec, voxels: u64) -> u64 {
+    let channels = match spec {
+        // The skip and what is joined to it.
+        Spec::UNet(c) => 2 * c.filters,
+        Spec::MedNeXt(c) => {
+            let native = match c.decoder {
+                MedNeXtDecoder::Native { expansion, .. } => expansion[3],
+                MedNeXtDecoder::Plain | MedNeXtDecoder::Light => 0,
+            };
+            c.filters * c.expansion[0].max(native).max(2)
+        }
+        Spec::MeshNet(c) => c.layers.iter().map(|l| l.channels).max().unwrap_or(0),
+    };
+    voxels * 4 * channels.max(spec.in_channels()).max(spec.out_channels()) as u64
+}
+
+/// The window that fits volume, network, memory limit and largest tensor.
 fn fit_patch(
     spec: &Spec,
     shape: [usize; 3],
@@ -99,19 +116,28 @@ fn fit_patch(
             .next_multiple_of(multiple)
             .min(shape[a].next_multiple_of(multiple))
     });
-    let Some(limit) = options.memory_limit else {
-        return Ok(patch);
-    };
+    let (limit, max_tensor) = (
+        options.memory_limit.unwrap_or(u64::MAX),
+        options.max_tensor_bytes,
+    );
     loop {
         let planes = [1, 2].map(|a| shape[a].max(patch[a]) as u64);
+        let voxels = patch.iter().product::<usize>() as u64;
         let sums = (spec.out_channels() * patch[0]) as u64 * planes[0] * planes[1] * 4;
-        let needed = sums + live_bytes(spec, patch.iter().product::<usize>() as u64);
-        if needed <= limit {
+        let needed = sums + live_bytes(spec, voxels);
+        let tensor = largest_bytes(spec, voxels);
+        if needed <= limit && tensor <= max_tensor {
             return Ok(patch);
         }
         let widest = (0..3).max_by_key(|&a| patch[a]).unwrap_or(0);
         if patch[widest] <= multiple {
-            return Err(InferError::Memory { needed, limit });
+            return Err(match needed <= limit {
+                true => InferError::Tensor {
+                    needed: tensor,
+                    limit: max_tensor,
+                },
+                false => InferError::Memory { needed, limit },
+            });
         }
         patch[widest] -= multiple;
     }
@@ -121,15 +147,16 @@ fn fit_patch(
 ///
 /// # Errors
 ///
-/// [`InferError::Option`] for an overlap outside 0..1, [`InferError::Memory`] when no window fits
-/// the memory limit, [`InferError::Cancelled`] when `progress` breaks.
-pub fn run(
+/// [`InferError::Option`] for an overlap outside 0..1, [`InferError::Memory`] and
+/// [`InferError::Tensor`] when no window fits the limits, [`InferError::Cancelled`] when `host`
+/// breaks.
+pub async fn run<H: Host>(
     model: &Model,
     spec: &Spec,
     input: Input<'_>,
     options: &InferOptions,
     device: &Device,
-    progress: OnProgress<'_>,
+    host: &mut H,
 ) -> Result<Vec<Label>, InferError> {
     let window = &options.window;
     if !(0.0..1.0).contains(&window.overlap) {
@@ -160,9 +187,9 @@ pub fn run(
                     input.window(start, end, outside, device),
                     window.mirror,
                 );
-                sums.add(&values(logits)?, patch, [y, z], &weights);
+                sums.add(&values::<H>(logits).await?, patch, [y, z], &weights);
                 done += 1;
-                report(&mut *progress, done, total)?;
+                report(host, done, total).await?;
             }
         }
         let next = xs.get(i + 1).copied().unwrap_or(padded[0]);
@@ -187,9 +214,9 @@ fn predict(model: &Model, x: Tensor<5>, mirror: bool) -> Tensor<5> {
     sum / 8.0
 }
 
-fn values(logits: Tensor<5>) -> Result<Vec<f32>, InferError> {
-    logits
-        .into_data()
+async fn values<H: Host>(logits: Tensor<5>) -> Result<Vec<f32>, InferError> {
+    data::<H, 5, _>(logits)
+        .await?
         .convert::<f32>()
         .try_into_vec()
         .map_err(|e| InferError::Device(format!("{e:?}")))

@@ -7,7 +7,8 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::network::{OnProgress, labels, report};
+use super::host::{Blocking, Host, now, report};
+use super::network::{OnProgress, labels};
 use super::{InferError, InferOptions, Input};
 use crate::label::Label;
 use crate::model::{MeshNet, MeshNetConfig};
@@ -247,6 +248,17 @@ pub fn run(
     device: &Device,
     progress: OnProgress<'_>,
 ) -> Result<Vec<Label>, InferError> {
+    let mut host = Blocking(progress);
+    now(run_async(net, plan, input, device, &mut host))
+}
+
+pub(super) async fn run_async<H: Host>(
+    net: &MeshNet,
+    plan: &TilePlan,
+    input: Input<'_>,
+    device: &Device,
+    host: &mut H,
+) -> Result<Vec<Label>, InferError> {
     let [nx, ny, nz] = input.shape;
     let mut classes = vec![0; input.voxels()];
     let columns: Vec<(Span, Span)> = cut(ny, plan.cuts[0])
@@ -268,7 +280,7 @@ pub fn run(
             }
             if let Some(x) = x {
                 let planes = x.dims()[2];
-                let tile = labels(net.classify_features(x));
+                let tile = labels::<H>(net.classify_features(x)).await?;
                 for (i, row) in tile.chunks_exact(z.len()).enumerate() {
                     let (px, py) = (written + i / y.len(), y.start + i % y.len());
                     let at = (px * ny + py) * nz + z.start;
@@ -278,7 +290,7 @@ pub fn run(
             }
             done += (end - start) as u64;
             start = end;
-            report(&mut *progress, done, total)?;
+            report(host, done, total).await?;
         }
     }
     Ok(classes)

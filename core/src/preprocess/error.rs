@@ -74,6 +74,9 @@ pub enum PlanError {
         /// Bytes asked for.
         bytes: usize,
     },
+    /// Channels of one image end on different grids.
+    #[error("after preprocessing, this channel lies on another grid than the first")]
+    OtherGrid,
     /// A volume is not on the grid that the trace belongs to.
     #[error("the volume has shape {found:?}, but the trace is of {expected:?}")]
     Shape {

@@ -119,6 +119,16 @@ impl Header {
         out
     }
 
+    /// A header for voxels on `grid`: this one where the grid is its own, so that its geometry
+    /// stays to the bit, else [`with_grid`](Self::with_grid).
+    #[must_use]
+    pub fn on_grid(&self, grid: &Grid) -> Self {
+        match self.grid() == *grid {
+            true => self.clone(),
+            false => self.with_grid(grid),
+        }
+    }
+
     /// This header with its text and the codes of its world space, for voxels on another grid
     /// in the same world space (resampled or reoriented). Values are float, without scaling.
     pub fn with_grid(&self, grid: &Grid) -> Self {

@@ -1,7 +1,9 @@
 //! Reading volumes from any byte stream, a slab of planes at a time or whole.
 
 mod detect;
+mod layout;
 mod options;
+mod push;
 mod source;
 
 use std::io::Read;
@@ -10,10 +12,12 @@ use bytemuck::Pod;
 
 use self::detect::read_any_header;
 pub use self::detect::read_header;
+use self::layout::Layout;
 pub use self::options::ReadOptions;
+pub use self::push::VolumeDecoder;
 use self::source::Source;
 use super::datatype::DataType;
-use super::decode::{BadValue, Encoding, Sample};
+use super::decode::{BadValue, Sample};
 use super::header::{self, Header, NiftiVersion};
 use super::raw::RawData;
 use super::{Grid, Volume, VolumeError, mgh};
@@ -35,9 +39,7 @@ const SLACK: usize = 1 << 20;
 pub struct VolumeReader<R> {
     source: Source<R>,
     header: Header,
-    encoding: Encoding,
-    /// Whether no other volume follows in the file.
-    last: bool,
+    layout: Layout,
     /// Planes delivered.
     next: usize,
     buffer: Vec<u8>,
@@ -54,19 +56,8 @@ impl<R: Read> VolumeReader<R> {
     pub fn new(reader: R, options: &ReadOptions) -> Result<Self, VolumeError> {
         let mut source = Source::new(reader)?;
         let header = read_any_header(&mut source)?;
-        if header.is_pair() {
-            return Err(VolumeError::PairHeader {
-                magic: match header.nifti_version() {
-                    NiftiVersion::One => "ni1",
-                    NiftiVersion::Two => "ni2",
-                },
-            });
-        }
-        let at = match header.format() {
-            header::Format::Mgh => mgh::HEADER,
-            _ => header.nifti_version().size(),
-        };
-        Self::start(source, header, at as u64, options)
+        let at = own_voxels(&header)?;
+        Self::start(source, header, at, options)
     }
 
     /// Reads the header from an .hdr file and the voxels from its .img file.
@@ -97,60 +88,15 @@ impl<R: Read> VolumeReader<R> {
         at: u64,
         options: &ReadOptions,
     ) -> Result<Self, VolumeError> {
-        let voxels = header.grid().voxels() as u64;
-        if voxels > options.max_voxels {
-            return Err(VolumeError::TooLarge {
-                what: "voxels",
-                found: voxels,
-                limit: options.max_voxels,
-            });
-        }
-        let volumes = header.volumes();
-        let index = match options.volume {
-            None if volumes > 1 => {
-                return Err(VolumeError::NotThreeD {
-                    dims: header.dims().to_vec(),
-                    volumes,
-                });
-            }
-            None => 0,
-            Some(index) if index >= volumes => {
-                return Err(VolumeError::NoSuchVolume { index, volumes });
-            }
-            Some(index) => index,
-        };
-        let volume_bytes = voxels.checked_mul(header.datatype().size() as u64);
-        let before = volume_bytes
-            .and_then(|b| b.checked_mul(index))
-            .and_then(|b| b.checked_add(header.data_offset()));
-        let total = before.zip(volume_bytes).and_then(|(a, b)| a.checked_add(b));
-        let before = match (before, total) {
-            (Some(before), Some(total)) if total <= options.max_bytes => before,
-            _ => {
-                return Err(VolumeError::TooLarge {
-                    what: "bytes",
-                    found: total.unwrap_or(u64::MAX),
-                    limit: options.max_bytes,
-                });
-            }
-        };
-        let gap = before.saturating_sub(at);
+        let layout = Layout::of(&header, options)?;
+        let gap = layout.start.saturating_sub(at);
         if source.skip(gap)? < gap {
-            return Err(VolumeError::TruncatedData {
-                expected: volume_bytes.unwrap_or(u64::MAX),
-                found: 0,
-            });
+            return Err(layout.truncated(0));
         }
-        let encoding = Encoding {
-            datatype: header.datatype(),
-            big_endian: header.is_big_endian(),
-            scaling: header.scaling(),
-        };
         Ok(Self {
             source,
             header,
-            encoding,
-            last: index + 1 == volumes,
+            layout,
             next: 0,
             buffer: Vec::new(),
         })
@@ -210,12 +156,12 @@ impl<R: Read> VolumeReader<R> {
     /// Those of the stream.
     pub fn skip_planes(&mut self, planes: usize) -> Result<(), VolumeError> {
         let planes = planes.min(self.planes_left());
-        let size = self.encoding.datatype.size() as u64;
+        let size = self.layout.encoding.datatype.size() as u64;
         let first = (self.next * self.plane_len()) as u64;
         let bytes = (planes * self.plane_len()) as u64 * size;
         let got = self.source.skip(bytes)?;
         if got < bytes {
-            return Err(self.truncated(first * size + got));
+            return Err(self.layout.truncated(first * size + got));
         }
         self.next += planes;
         if planes > 0 && self.planes_left() == 0 {
@@ -241,9 +187,9 @@ impl<R: Read> VolumeReader<R> {
                 data.resize(done + more, T::default());
                 self.read_direct(&mut data[done..], done)?;
             } else {
-                let encoding = self.encoding;
+                let encoding = self.layout.encoding;
                 T::append(self.fetch(more, done)?, encoding, &mut data)
-                    .map_err(|bad| self.not_a_label(done, bad))?;
+                    .map_err(|bad| not_a_label(&self.header, done, bad))?;
             }
         }
         self.finish()?;
@@ -265,7 +211,7 @@ impl<R: Read> VolumeReader<R> {
         }
         macro_rules! read {
             ($($d:ident)*) => {
-                match self.encoding.datatype {
+                match self.layout.encoding.datatype {
                     $(DataType::$d => RawData::$d(self.read_stored(values)?),)*
                 }
             };
@@ -282,7 +228,7 @@ impl<R: Read> VolumeReader<R> {
             let more = grow(&mut data, n)?;
             data.resize(done + more, T::default());
             self.read_direct(&mut data[done..], done)?;
-            if self.encoding.big_endian != cfg!(target_endian = "big") {
+            if self.layout.encoding.big_endian != cfg!(target_endian = "big") {
                 let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut data[done..]);
                 bytes
                     .chunks_exact_mut(size_of::<T>())
@@ -294,9 +240,9 @@ impl<R: Read> VolumeReader<R> {
 
     /// Whether stored values are those wanted, bit for bit.
     fn is_direct<T: Sample>(&self) -> bool {
-        T::SAME == self.encoding.datatype
-            && self.encoding.scaling.is_none()
-            && self.encoding.big_endian == cfg!(target_endian = "big")
+        T::SAME == self.layout.encoding.datatype
+            && self.layout.encoding.scaling.is_none()
+            && self.layout.encoding.big_endian == cfg!(target_endian = "big")
     }
 
     /// Reads `out.len()` values; `first` is the index of the first in the volume.
@@ -304,12 +250,12 @@ impl<R: Read> VolumeReader<R> {
         if self.is_direct::<T>() {
             return self.read_direct(out, first);
         }
-        let step = CHUNK / self.encoding.datatype.size();
+        let step = CHUNK / self.layout.encoding.datatype.size();
         for (i, part) in out.chunks_mut(step).enumerate() {
             let at = first + i * step;
-            let encoding = self.encoding;
+            let encoding = self.layout.encoding;
             T::decode(self.fetch(part.len(), at)?, encoding, part)
-                .map_err(|bad| self.not_a_label(at, bad))?;
+                .map_err(|bad| not_a_label(&self.header, at, bad))?;
         }
         Ok(())
     }
@@ -318,48 +264,59 @@ impl<R: Read> VolumeReader<R> {
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(out);
         let got = self.source.fill(bytes)?;
         if got < bytes.len() {
-            return Err(self.truncated((first * size_of::<T>() + got) as u64));
+            return Err(self.layout.truncated((first * size_of::<T>() + got) as u64));
         }
         Ok(())
     }
 
     /// The bytes of the next `n` values; `first` is the index of the first.
     fn fetch(&mut self, n: usize, first: usize) -> Result<&[u8], VolumeError> {
-        let size = self.encoding.datatype.size();
+        let size = self.layout.encoding.datatype.size();
         if self.buffer.len() < n * size {
             self.buffer.resize(n * size, 0);
         }
         let got = self.source.fill(&mut self.buffer[..n * size])?;
         if got < n * size {
-            return Err(self.truncated((first * size + got) as u64));
+            return Err(self.layout.truncated((first * size + got) as u64));
         }
         Ok(&self.buffer[..n * size])
     }
 
-    fn not_a_label(&self, first: usize, bad: BadValue) -> VolumeError {
-        let [x, y, _] = self.header.shape();
-        let at = first + bad.index;
-        VolumeError::NotALabel {
-            voxel: [at % x, at / x % y, at / x / y],
-            value: bad.value,
-            max: Label::MAX.into(),
-        }
-    }
-
     /// Verifies the checksum, unless further volumes lie between.
     fn finish(&mut self) -> Result<(), VolumeError> {
-        if self.last {
+        if self.layout.last {
             self.source.finish(SLACK)
         } else {
             Ok(())
         }
     }
+}
 
-    fn truncated(&self, found: u64) -> VolumeError {
-        VolumeError::TruncatedData {
-            expected: (self.header.grid().voxels() * self.encoding.datatype.size()) as u64,
-            found,
-        }
+/// Bytes of the header of a file that holds its voxels itself.
+fn own_voxels(header: &Header) -> Result<u64, VolumeError> {
+    if header.is_pair() {
+        return Err(VolumeError::PairHeader {
+            magic: match header.nifti_version() {
+                NiftiVersion::One => "ni1",
+                NiftiVersion::Two => "ni2",
+            },
+        });
+    }
+    let size = match header.format() {
+        header::Format::Mgh => mgh::HEADER,
+        _ => header.nifti_version().size(),
+    };
+    Ok(size as u64)
+}
+
+/// The error about value `first + bad.index` of a volume.
+fn not_a_label(header: &Header, first: usize, bad: BadValue) -> VolumeError {
+    let [x, y, _] = header.shape();
+    let at = first + bad.index;
+    VolumeError::NotALabel {
+        voxel: [at % x, at / x % y, at / x / y],
+        value: bad.value,
+        max: Label::MAX.into(),
     }
 }
 

@@ -4,5 +4,6 @@ mod bad_input;
 mod build;
 mod mgh;
 mod orientation;
+mod pieces;
 mod reading;
 mod writing;

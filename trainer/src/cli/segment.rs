@@ -9,10 +9,11 @@ use amaes::atomic::{write_atomic, write_bytes};
 use amaes::device::DeviceKind;
 use amaes::inputs::{Case, find, is_bids};
 use amaes::model::open;
-use amaes::segment::{Cleaning, Keep, SegmentOptions, Segmentation, Segmenter, Space, Timings};
+use amaes::segment::{SegmentOptions, Segmentation, Segmenter, Timings};
 use amaes::volumes::{STANDARD, extension};
 use amaes_core::infer::sliding_window::{SlidingWindow, Weighting};
 use amaes_core::infer::{InferOptions, LabelReport, Progress};
+use amaes_core::segment::{Cleaning, Keep, Space};
 use amaes_core::weights::ModelFile;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -86,7 +87,7 @@ struct RunArgs {
 struct CleanArgs {
     /// Which connected components to keep
     #[arg(long, value_enum, default_value_t)]
-    keep: Keep,
+    keep: KeepArg,
     /// Remove components of a label smaller than this
     #[arg(long, value_name = "MM3")]
     min_size: Option<f64>,
@@ -95,7 +96,27 @@ struct CleanArgs {
     fill_holes: bool,
     /// The grid of the result
     #[arg(long, value_enum, default_value_t)]
-    space: Space,
+    space: SpaceArg,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum KeepArg {
+    /// All
+    #[default]
+    All,
+    /// The largest of the foreground
+    Largest,
+    /// The largest of each label
+    LargestPerLabel,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum SpaceArg {
+    /// The input's own grid
+    #[default]
+    Native,
+    /// The grid that the network saw
+    Prepared,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -239,11 +260,18 @@ impl Segment {
                 ..InferOptions::default()
             },
             cleaning: Cleaning {
-                keep: self.clean.keep,
+                keep: match self.clean.keep {
+                    KeepArg::All => Keep::All,
+                    KeepArg::Largest => Keep::Largest,
+                    KeepArg::LargestPerLabel => Keep::LargestPerLabel,
+                },
                 minimum_mm3: self.clean.min_size,
                 fill_holes: self.clean.fill_holes,
             },
-            space: self.clean.space,
+            space: match self.clean.space {
+                SpaceArg::Native => Space::Native,
+                SpaceArg::Prepared => Space::Prepared,
+            },
             read: self.read.options(),
         }
     }

@@ -1,0 +1,137 @@
+//! A whole model from a file that says only part of it.
+
+use std::io;
+
+use super::tfjs::{self, TfjsModel};
+use super::{
+    Format, Hints, Identified, ModelFile, Provenance, ReadOptions, StateDict, WeightsError, detect,
+    identify, read, sha256,
+};
+use crate::label::LabelTable;
+use crate::model::Spec;
+use crate::preprocess::{Normalization, Plan, Step};
+
+/// A model, and what was noticed while it was read.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The model.
+    pub file: ModelFile,
+    /// Format of the file.
+    pub format: Format,
+    /// What was left out, for the user to read.
+    pub notes: Vec<String>,
+    /// What was assumed about the preprocessing, where the file says nothing and the network is
+    /// not known.
+    pub assumed_plan: Option<String>,
+}
+
+/// Opens a model that is one file: `.amaes`, or weights of another program. `source` is its name,
+/// `config` the JSON with the network's sizes where weights do not tell them.
+///
+/// # Errors
+///
+/// Those of [`read`] and [`identify`]; a TensorFlow.js model is several files, see [`open_tfjs`].
+pub fn open(
+    bytes: Vec<u8>,
+    source: &str,
+    config: Option<&[u8]>,
+    options: &ReadOptions,
+) -> Result<Opened, WeightsError> {
+    let format = detect(&bytes)?;
+    if format == Format::ModelFile {
+        return Ok(Opened {
+            file: ModelFile::read(bytes)?,
+            format,
+            notes: Vec::new(),
+            assumed_plan: None,
+        });
+    }
+    let sha = sha256(&bytes);
+    let mut state = read(bytes, options)?;
+    let found = identify(&mut state, config)?;
+    Ok(complete(found, state, format, source, sha))
+}
+
+/// Opens a TensorFlow.js model: its `model.json`, and `shard` for the files that it names.
+///
+/// # Errors
+///
+/// Those of [`tfjs::read`] and [`identify`].
+pub fn open_tfjs(
+    model: &[u8],
+    source: &str,
+    shard: impl FnMut(&str) -> io::Result<Vec<u8>>,
+) -> Result<Opened, WeightsError> {
+    let TfjsModel {
+        config, mut state, ..
+    } = tfjs::read(model, shard)?;
+    let config = serde_json::to_vec(&config)
+        .map_err(|e| WeightsError::malformed(Format::Tfjs, e.to_string()))?;
+    let found = identify(&mut state, Some(&config))?;
+    Ok(complete(found, state, Format::Tfjs, source, sha256(model)))
+}
+
+/// What weights do not say is taken from the published network, or assumed.
+fn complete(
+    found: Identified,
+    state: StateDict,
+    format: Format,
+    source: &str,
+    sha: String,
+) -> Opened {
+    let mut notes = Vec::new();
+    if !found.ignored.is_empty() {
+        notes.push(format!(
+            "left out, no parameters of it: {}",
+            found.ignored.join(", ")
+        ));
+    }
+    let mesh = matches!(found.spec, Spec::MeshNet(_));
+    let mut assumed_plan = None;
+    let plan = found.plan.unwrap_or_else(|| {
+        let (plan, what) = assumed(mesh);
+        assumed_plan = Some(format!("no preprocessing is known; {what}"));
+        plan
+    });
+    let labels = found
+        .labels
+        .unwrap_or_else(|| LabelTable::generic(found.spec.out_channels()));
+    let hints = match mesh {
+        true => Hints::default(),
+        false => Hints {
+            patch: Some([128; 3]),
+            overlap: Some(0.5),
+        },
+    };
+    let mut provenance = Provenance::new(source);
+    provenance.format = Some(format);
+    provenance.sha256 = Some(sha);
+    provenance.notes = found.name.map(|name| format!("published network `{name}`"));
+    Opened {
+        file: ModelFile {
+            spec: found.spec,
+            plan,
+            labels,
+            hints,
+            provenance,
+            state,
+        },
+        format,
+        notes,
+        assumed_plan,
+    }
+}
+
+/// The preprocessing of unknown weights: that of every published MeshNet, or the AMAES
+/// reference's.
+fn assumed(mesh: bool) -> (Plan, &'static str) {
+    match mesh {
+        true => (
+            Plan {
+                steps: vec![Step::conform(), Step::Normalize(Normalization::MinMax)],
+            },
+            "conforming to 256^3 voxels of 1 mm, minimum to 0, maximum to 1",
+        ),
+        false => (Plan::reference(), "using the AMAES reference's"),
+    }
+}

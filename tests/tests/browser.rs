@@ -1,0 +1,231 @@
+//! The browser's side without a browser: files in pieces through a session give what the command
+//! gives.
+
+use std::ops::ControlFlow;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use amaes::segment::{SegmentOptions, Segmenter};
+use amaes_core::infer::{Host, Progress};
+use amaes_core::label::LabelTable;
+use amaes_core::model::{MeshNetConfig, MeshNetLayer, Spec};
+use amaes_core::nn::Activation;
+use amaes_core::preprocess::{Normalization, Plan, Step};
+use amaes_core::volume::{
+    Affine, Grid, Header, ReadOptions, Volume, WriteOptions, read_labels, write_volume,
+};
+use amaes_core::weights::{Hints, ModelFile, Precision, Provenance, collect};
+use amaes_wasm::error::{Error, ErrorKind};
+use amaes_wasm::model::{Files, Network};
+use amaes_wasm::session::{Options, Session};
+use burn::tensor::{Device, Distribution, Tensor};
+
+const SHAPE: [usize; 3] = [24, 20, 22];
+
+fn model_file(device: &Device) -> Vec<u8> {
+    let layers = [1, 2, 1].map(|dilation| MeshNetLayer {
+        channels: 4,
+        dilation,
+    });
+    let spec = Spec::MeshNet(MeshNetConfig {
+        in_channels: 1,
+        out_channels: 3,
+        layers: layers.to_vec(),
+        activation: Activation::Elu,
+        norm: false,
+        bias: true,
+    });
+    device.seed(3);
+    let state = collect(&spec.init(device).expect("a network")).expect("its weights");
+    let file = ModelFile {
+        spec,
+        plan: Plan {
+            steps: vec![Step::Normalize(Normalization::Quantile {
+                low: 0.5,
+                high: 0.51,
+                clip: false,
+                epsilon: 0.0,
+            })],
+        },
+        labels: LabelTable::generic(3),
+        hints: Hints::default(),
+        provenance: Provenance::new("test"),
+        state,
+    };
+    let mut bytes = Vec::new();
+    file.write(&mut bytes, Precision::Full).expect("memory");
+    bytes
+}
+
+fn image(device: &Device) -> Vec<u8> {
+    let [x, y, z] = SHAPE;
+    let noise = Tensor::<3>::random([x, y, z], Distribution::Uniform(-5.0, 50.0), device);
+    let grid = Grid {
+        shape: SHAPE,
+        affine: Affine([[2., 0., 0., -9.], [0., 0., 1., 4.], [0., -1., 0., 7.]]),
+    };
+    let header = Header::new(&grid);
+    let data = noise.into_data().iter::<f32>().collect();
+    let volume = Volume::new(grid, data).expect("as many values");
+    let mut bytes = Vec::new();
+    write_volume(&mut bytes, &header, &volume, &WriteOptions::GZIP).expect("memory");
+    bytes
+}
+
+/// Counts calls; stops after some of them.
+struct Counting {
+    calls: usize,
+    most: usize,
+}
+
+impl Host for Counting {
+    const AWAITS: bool = true;
+
+    async fn progress(&mut self, _: Progress) -> ControlFlow<()> {
+        self.calls += 1;
+        match self.calls < self.most {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    }
+}
+
+/// On the processor nothing has to be waited for.
+fn run(session: &mut Session, most: usize) -> Result<usize, Error> {
+    let mut host = Counting { calls: 0, most };
+    {
+        let future = pin!(session.run(&mut host));
+        match future.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => result?,
+            Poll::Pending => panic!("nothing to wait for"),
+        }
+    }
+    Ok(host.calls)
+}
+
+fn open(bytes: Vec<u8>, device: &Device) -> Result<Rc<Network>, Error> {
+    let files: Files = [("test.amaes".to_owned(), bytes)].into();
+    Network::open(files, device).map(Rc::new)
+}
+
+fn kind<T>(result: Result<T, Error>) -> ErrorKind {
+    match result {
+        Ok(_) => panic!("no error"),
+        Err(error) => {
+            assert!(!error.hint.is_empty() && !error.message.is_empty());
+            error.kind
+        }
+    }
+}
+
+#[test]
+fn a_session_gives_what_the_command_gives() {
+    let device = Device::flex();
+    let (model, image) = (model_file(&device), image(&device));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("image.nii.gz");
+    std::fs::write(&path, &image).expect("written");
+    let file = ModelFile::read(model.clone()).expect("a model");
+    let segmenter = Segmenter::new(&file, &path, &device, SegmentOptions::default());
+    let mut go_on = |_| ControlFlow::Continue(());
+    let theirs = segmenter
+        .and_then(|s| s.segment(std::slice::from_ref(&path), &mut go_on))
+        .expect("a segmentation");
+
+    let network = open(model, &device).expect("a model");
+    for size in [1000, 1 << 20] {
+        let mut session = Session::new(Rc::clone(&network), device.clone(), Options::default());
+        for piece in image.chunks(size) {
+            session.push(piece).expect("good bytes");
+        }
+        session.end_channel().expect("a good image");
+        assert!(run(&mut session, usize::MAX).expect("labels") > 0);
+        for piece in image.chunks(size) {
+            session.push(piece).expect("good bytes");
+        }
+        assert_eq!(session.measure().expect("a report"), theirs.report);
+        let file = session.native_file().expect("a file");
+        let (labels, header) = read_labels(&file[..], &ReadOptions::default()).expect("labels");
+        assert_eq!(labels.data(), theirs.labels.data());
+        assert!(labels.data().iter().any(|&l| l != labels.data()[0]));
+        assert_eq!(header.affine(), theirs.header.affine());
+        assert_eq!(session.prepared_file().expect("a file"), file);
+    }
+}
+
+#[test]
+fn errors_say_what_they_are_about() {
+    let device = Device::flex();
+    let (model, image) = (model_file(&device), image(&device));
+    let network = open(model.clone(), &device).expect("a model");
+    let session = || Session::new(Rc::clone(&network), device.clone(), Options::default());
+
+    assert_eq!(kind(session().push(&[b'x'; 400])), ErrorKind::Volume);
+    let mut short = session();
+    short.push(b"no volume").expect("it may go on");
+    assert_eq!(kind(short.end_channel()), ErrorKind::Volume);
+    assert_eq!(kind(session().end_channel()), ErrorKind::Volume);
+    assert_eq!(kind(run(&mut session(), 9)), ErrorKind::Order);
+    assert_eq!(kind(session().native_file()), ErrorKind::Order);
+    assert_eq!(kind(session().measure()), ErrorKind::Order);
+    let mut cut = session();
+    cut.push(&image[..image.len() / 2]).expect("good so far");
+    assert_eq!(kind(cut.end_channel()), ErrorKind::Volume);
+
+    let ready = |channels: usize| {
+        let mut session = session();
+        for _ in 0..channels {
+            session.push(&image).expect("good bytes");
+            session.end_channel().expect("a good image");
+        }
+        session
+    };
+    assert_eq!(kind(run(&mut ready(1), 1)), ErrorKind::Cancelled);
+    assert_eq!(kind(run(&mut ready(2), 9)), ErrorKind::Image);
+    let options = Options {
+        memory_limit: Some(1),
+        ..Options::default()
+    };
+    let mut small = Session::new(Rc::clone(&network), device.clone(), options);
+    small.push(&image).expect("good bytes");
+    small.end_channel().expect("a good image");
+    assert_eq!(kind(run(&mut small, 9)), ErrorKind::Memory);
+
+    assert_eq!(kind(Options::parse("{\"patches\": 3}")), ErrorKind::Option);
+    let parsed = Options::parse("{\"maxBufferBytes\": 7, \"cleaning\": {\"keep\": \"largest\"}}");
+    assert_eq!(parsed.expect("options").max_buffer_bytes, Some(7));
+    let mut damaged = model;
+    let at = damaged.len() - 3;
+    damaged[at] ^= 1;
+    assert_eq!(kind(open(damaged, &device)), ErrorKind::Model);
+    assert_eq!(kind(open(b"weights".to_vec(), &device)), ErrorKind::Model);
+    assert_eq!(kind(Network::open(Files::new(), &device)), ErrorKind::Model);
+}
+
+#[test]
+fn models_of_several_files_are_found() {
+    let device = Device::flex();
+    let header = br#"{"convs.0.weight":{"dtype":"F32","shape":[1,1,3,3,3],"data_offsets":[0,108]},"convs.0.bias":{"dtype":"F32","shape":[1],"data_offsets":[108,112]},"convs.1.weight":{"dtype":"F32","shape":[2,1,1,1,1],"data_offsets":[112,120]},"convs.1.bias":{"dtype":"F32","shape":[2],"data_offsets":[120,128]}}"#;
+    let mut weights = (header.len() as u64).to_le_bytes().to_vec();
+    weights.extend(header);
+    weights.extend((0..32).flat_map(|v| (v as f32).to_le_bytes()));
+    let spec = br#"{"in_channels":1,"out_channels":2,"layers":[{"channels":1,"dilation":4}],"activation":"elu","norm":false,"bias":true}"#;
+    let colours = br#"{"R":[0,9],"G":[0,8],"B":[0,7],"labels":["nothing","thing"]}"#;
+    let files = |names: &[(&str, &[u8])]| -> Files {
+        let owned = |(n, b): &(&str, &[u8])| ((*n).to_owned(), b.to_vec());
+        names.iter().map(owned).collect()
+    };
+    let all = [
+        ("w.safetensors", &weights[..]),
+        ("spec.json", &spec[..]),
+        ("colormap.json", &colours[..]),
+    ];
+    let network = Network::open(files(&all), &device).expect("a model");
+    let info = network.info().expect("JSON");
+    assert_eq!(info["spec"]["layers"][0]["dilation"], 4, "{info}");
+    assert_eq!(info["labels"][1]["name"], "thing");
+    assert_eq!(info["parameters"], 32);
+    let two = [all[0], ("other.pth", &weights[..]), all[1]];
+    assert_eq!(kind(Network::open(files(&two), &device)), ErrorKind::Model);
+}

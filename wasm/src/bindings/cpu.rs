@@ -1,0 +1,17 @@
+//! The processor: burn's flex backend with 128-bit vectors, on one thread.
+
+use burn::tensor::Device;
+use serde_json::{Value, json};
+
+use crate::error::Result;
+
+/// The device, what is known about it, and the largest buffer that it takes.
+#[allow(clippy::unused_async, reason = "as with WebGPU, which has to wait")]
+pub(super) async fn open(max_buffer_bytes: Option<u64>) -> Result<(Device, Value, Option<u64>)> {
+    let info = json!({
+        "backend": "cpu",
+        "adapter": "WebAssembly, 128-bit vectors, one thread",
+        "maxBufferBytes": max_buffer_bytes,
+    });
+    Ok((Device::flex(), info, max_buffer_bytes))
+}

@@ -1,0 +1,44 @@
+/** The models that a page offers. */
+
+import { phantomModel } from "./phantom.ts";
+import type { ModelSource } from "./amaes.ts";
+
+/** A model to choose. */
+export interface Card {
+  id: string;
+  name: string;
+  /** What it segments, on which images. */
+  description: string;
+  licence?: string;
+  /** Of its files. */
+  bytes?: number;
+  source: () => ModelSource;
+}
+
+/** An entry of `models/index.json`. */
+interface Listed {
+  id: string;
+  name: string;
+  description: string;
+  licence?: string;
+  bytes?: number;
+  /** Relative to the list. */
+  url: string;
+}
+
+/** The network for the sample image. */
+export const SAMPLE: Card = {
+  id: "sample",
+  name: "Sample",
+  description: "Fluid, grey and white matter of the sample image; of no use for a real brain.",
+  source: () => phantomModel(),
+};
+
+/** The models beside the page, where there are any. */
+export async function listed(): Promise<Card[]> {
+  const list = new URL("models/index.json", document.baseURI);
+  const response = await fetch(list).catch(() => undefined);
+  if (!response?.ok || !response.headers.get("content-type")?.includes("json")) return [];
+  const entries = (await response.json()) as Listed[];
+  return entries.map(({ url, ...card }) => ({ ...card, source: () => new URL(url, list) }));
+}

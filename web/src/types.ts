@@ -1,0 +1,123 @@
+/** The values that the library gives and takes. */
+
+/** The device that computes. */
+export interface DeviceInfo {
+  backend: "webgpu" | "cpu";
+  /** Name of the graphics card, as far as the browser tells it. */
+  adapter: string;
+  /** Whether WebGPU runs on the processor. */
+  software?: boolean;
+  /** Bytes of the largest buffer that is used, where there is a limit. */
+  maxBufferBytes: number | null;
+  /** Why `auto` did not take WebGPU. */
+  fallback?: string;
+}
+
+/** A class of a network. */
+export interface LabelEntry {
+  /** Value in the label map. */
+  value: number;
+  name: string;
+  color: [number, number, number];
+}
+
+/** What is known about a model. */
+export interface ModelInfo {
+  network: string;
+  /** Images that it reads at once. */
+  channels: number;
+  classes: number;
+  parameters: number;
+  /** Format of its file. */
+  format: string;
+  spec: unknown;
+  plan: unknown;
+  labels: LabelEntry[];
+  provenance: {
+    source: string;
+    sha256?: string;
+    licence?: string;
+    url?: string;
+    notes?: string;
+  };
+  /** What was assumed or left out. */
+  notes: string[];
+}
+
+/** Measurements of one label. */
+export interface LabelStatistics {
+  value: number;
+  name: string;
+  voxels: number;
+  /** Millilitres. */
+  volume_ml: number;
+  /** Mean intensity, where the image could be read twice. */
+  mean: number | null;
+  std: number | null;
+  /** World mm, RAS+. */
+  centroid_mm: [number, number, number] | null;
+  bounding_box: { start: [number, number, number]; end: [number, number, number] } | null;
+}
+
+/** What may be chosen for one segmentation. */
+export interface SegmentSettings {
+  cleaning?: {
+    keep?: "all" | "largest" | "largest_per_label";
+    /** mm^3. */
+    minimum_mm3?: number;
+    fill_holes?: boolean;
+  };
+  /** Edges of the sliding window; the model's own by default. */
+  patch?: [number, number, number];
+  /** Share of a window that the next one covers again. */
+  overlap?: number;
+  /** Average over the eight mirror images. */
+  mirror?: boolean;
+  /** Index of the volume in a file that has several. */
+  volume?: number;
+  /** Bytes that activations may take at once. */
+  memoryLimit?: number;
+  /** Bytes of the largest buffer. */
+  maxBufferBytes?: number;
+}
+
+/** What a segmentation is doing. */
+export type Phase = "read" | "network" | "finish";
+
+export interface Progress {
+  phase: Phase;
+  /** Of the phase, 0 to 1. */
+  fraction: number;
+  /** Of the network, once it can be told. */
+  secondsLeft?: number;
+}
+
+/** Seconds. */
+export interface Timings {
+  read: number;
+  prepare: number;
+  network: number;
+  finish: number;
+}
+
+/** High-water marks in bytes. */
+export interface Memory {
+  /** Of the WebAssembly module. */
+  wasm: number;
+  /** Of all GPU buffers at once. */
+  gpu: number;
+  /** Of the largest GPU buffer. */
+  largestBuffer: number;
+}
+
+/** A segmented image. */
+export interface Segmentation {
+  /** Labels on the image's own grid: a `.nii.gz` file. */
+  native: Uint8Array<ArrayBuffer>;
+  /** Labels on the grid that the network saw: a `.nii.gz` file. */
+  prepared: Uint8Array<ArrayBuffer>;
+  /** On the native grid. */
+  statistics: LabelStatistics[];
+  timings: Timings;
+  memory: Memory;
+}
