@@ -269,24 +269,32 @@ fn add_taps<N: Size>(
     let taps_y = comptime!(form.taps[1]);
     let [_, _, plane_ratio] = comptime!(form.window()[0]);
     let [lines, _, line_ratio] = comptime!(form.window()[1]);
+    let mut factors = Array::<Vector<f32, N>>::new(comptime!(inner * taps_y));
     #[unroll]
-    for tap_z in 0..inner {
+    for v in 0..vectors {
         #[unroll]
-        for tap_y in 0..taps_y {
+        for tap in 0..comptime!(inner * taps_y) {
+            let offset = comptime!((tap * vectors + v) as u32);
+            factors[tap] = weight[(weight_at + offset) as usize];
+        }
+        // All taps of a sum in turn: it is loaded and stored once where registers run out.
+        #[unroll]
+        for i in 0..depth {
             #[unroll]
-            for v in 0..vectors {
-                let offset = comptime!(((tap_z * taps_y + tap_y) * vectors + v) as u32);
-                let factor = weight[(weight_at + offset) as usize];
+            for j in 0..rows {
+                let at = comptime!((v * depth + i) * rows + j);
+                let mut sum = sums[at];
                 #[unroll]
-                for i in 0..depth {
+                for tap_z in 0..inner {
                     #[unroll]
-                    for j in 0..rows {
-                        let sum = comptime!((v * depth + i) * rows + j);
-                        let value = window
-                            [comptime!((i * plane_ratio + tap_z) * lines + j * line_ratio + tap_y)];
-                        sums[sum] = fma(Vector::new(value), factor, sums[sum]);
+                    for tap_y in 0..taps_y {
+                        let from =
+                            comptime!((i * plane_ratio + tap_z) * lines + j * line_ratio + tap_y);
+                        let factor = factors[comptime!(tap_z * taps_y + tap_y)];
+                        sum = fma(Vector::new(window[from]), factor, sum);
                     }
                 }
+                sums[at] = sum;
             }
         }
     }

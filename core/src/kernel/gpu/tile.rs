@@ -71,7 +71,7 @@ impl GpuTiles {
     pub fn of(class: AdapterClass) -> Self {
         match class {
             AdapterClass::Software => Self {
-                quads: 2,
+                quads: 4,
                 voxels: [2, 8],
                 pointwise_quads: 4,
                 gradient_quads: 4,
