@@ -1,14 +1,12 @@
-//! The weights' transform: 27 taps to 64 points, and 64 points to 27 gradients.
+//! The weights' transform: 27 taps to 64 points.
 
 use super::super::parallel::{Shared, for_each};
 use super::super::pointwise::vectored;
+use super::APART;
 use super::transform::POINTS;
 
-/// Output channels transformed together.
-const WIDE: usize = 8;
-
-/// Floats that keep points from meeting in the same sets of the cache.
-const APART: usize = 16;
+/// Channels whose weights are transformed together.
+pub(super) const WIDE: usize = 8;
 
 /// Weights in points: `[plane of points][block of outputs][point][input][output in block]`.
 pub(crate) struct Filter {
@@ -30,7 +28,7 @@ pub(crate) struct Weights<'a> {
     pub(crate) flipped: bool,
 }
 
-type Lanes = [f32; WIDE];
+pub(super) type Lanes = [f32; WIDE];
 
 impl Filter {
     /// Transforms weights for these blocks of output channels.

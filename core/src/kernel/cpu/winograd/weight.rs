@@ -9,6 +9,7 @@ use super::super::parallel::{Shared, for_each, with_scratch};
 use super::super::pointwise::vectored;
 use super::super::tile::{Machine, Tap, Tile};
 use super::APART;
+use super::filter::{Lanes, WIDE};
 use super::gather::{Combination, Gather, Line, Slab, TOGETHER};
 use super::plan::{Grid, Task};
 use super::transform::{POINTS, Reads, ToPoints};
@@ -276,11 +277,6 @@ impl Side<'_> {
         unsafe { machine.arch.dispatch(transform) };
     }
 }
-
-/// Input channels transformed together.
-const WIDE: usize = 8;
-
-type Lanes = [f32; WIDE];
 
 /// Four points to three gradients.
 #[inline(always)]
