@@ -511,16 +511,22 @@ fn an_output_that_does_not_fit_is_an_error_and_no_hang() {
     assert!(after.is_ok(), "the device still works");
 }
 
+/// Runs `body` in a pool of this many threads.
+#[cfg(all(feature = "flex", feature = "rayon"))]
+fn on_threads<R: Send>(threads: usize, body: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .expect("threads")
+        .install(body)
+}
+
 #[cfg(all(feature = "flex", feature = "rayon"))]
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     let device = Device::flex();
     let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .expect("threads");
-        pool.install(|| {
+        on_threads(threads, || {
             let mut random = Random(17);
             let x: Tensor<5> = random
                 .tensor::<5>([2, 9, 11, 10, 13], &device)

@@ -303,11 +303,7 @@ fn normalisation_by_readers_survives_a_large_mean() {
 fn fused_results_do_not_depend_on_the_number_of_threads() {
     let device = Device::flex();
     let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .expect("threads");
-        pool.install(|| {
+        super::on_threads(threads, || {
             let mut random = Random(29);
             let x: Tensor<5> = random.tensor([2, 9, 21, 20, 13], &device);
             let weight: Tensor<5> = random.tensor([10, 9, 3, 3, 3], &device);
