@@ -1,0 +1,3 @@
+//! Training: what pretraining and finetuning have in common.
+
+pub mod log;
