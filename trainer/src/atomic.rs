@@ -65,7 +65,7 @@ fn set_default_mode(file: &File) -> io::Result<()> {
 
 /// Makes the rename durable where the system can sync a folder; where it cannot, the file is
 /// whole all the same.
-fn sync_folder(folder: &Path) {
+pub(crate) fn sync_folder(folder: &Path) {
     if let Ok(folder) = File::open(folder) {
         let _ = folder.sync_all();
     }

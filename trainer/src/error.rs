@@ -10,6 +10,8 @@ use amaes_core::volume::VolumeError;
 use amaes_core::weights::WeightsError;
 use thiserror::Error;
 
+use crate::store::StoreError;
+
 /// The result of an operation on files.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -89,6 +91,9 @@ pub enum Error {
         /// Why.
         message: String,
     },
+    /// A store cannot be written or read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A device is not there.
     #[error("device `{device}`: {message}")]
     Device {

@@ -11,6 +11,7 @@ pub mod inputs;
 pub mod model;
 pub mod segment;
 pub mod serve;
+pub mod store;
 pub mod train;
 pub mod volumes;
 
