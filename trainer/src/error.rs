@@ -83,6 +83,14 @@ pub enum Error {
         /// Why.
         source: SpecError,
     },
+    /// A catalogue cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Catalogue {
+        /// The catalogue.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
     /// What is asked for makes no sense for this file.
     #[error("{}: {message}", path.display())]
     Unsuitable {
@@ -138,5 +146,6 @@ with_path!(
     Json: serde_json::Error,
     Infer: InferError,
     Labels: LabelError,
-    Spec: SpecError
+    Spec: SpecError,
+    Catalogue: rusqlite::Error
 );

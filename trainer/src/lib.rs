@@ -4,6 +4,7 @@
 
 pub mod atomic;
 pub mod convert;
+pub mod corpus;
 pub mod device;
 mod error;
 pub mod import;

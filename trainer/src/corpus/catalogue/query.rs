@@ -1,0 +1,187 @@
+//! Questions to a catalogue: duplicates, what is used, and counts.
+
+use std::path::PathBuf;
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::Catalogue;
+use crate::corpus::exclude::Reason;
+use crate::corpus::record::Where;
+use crate::error::{Result, WithPath};
+
+/// A volume that is to be prepared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The catalogue's own number.
+    pub id: i64,
+    /// Name in the store.
+    pub name: String,
+    /// The folder or archive that was scanned.
+    pub root: PathBuf,
+    /// Where it is in there.
+    pub place: Where,
+    /// The data set.
+    pub source: String,
+    /// Who.
+    pub subject: Option<String>,
+    /// When.
+    pub session: Option<String>,
+    /// What kind of image.
+    pub sequence: String,
+    /// Place of the scan.
+    pub site: Option<String>,
+    /// SHA-256 of the file or member.
+    pub sha256: Option<String>,
+    /// Voxels along each axis.
+    pub shape: [usize; 3],
+    /// Voxel edges in mm.
+    pub spacing: [f64; 3],
+    /// How often it is drawn, beside others.
+    pub weight: Option<f64>,
+}
+
+/// How many volumes there are, and how many are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Selected {
+    /// All volumes.
+    pub volumes: u64,
+    /// Those that are used.
+    pub used: u64,
+    /// Voxels of those.
+    pub voxels: u64,
+}
+
+/// The volumes that are used: those that a corpus description keeps, or, without one, those that
+/// nothing speaks against.
+pub(in crate::corpus) const USED: &str = "coalesce(v.kept, v.reasons = '')";
+
+/// Volumes with their files, in the order of every list.
+const ORDER: &str = "v.source, f.path, v.member, v.frame";
+
+impl Catalogue {
+    /// Finds volumes with the same voxels. The first of those, in the order of source and path and
+    /// by preference one that nothing else speaks against, stays; the others are duplicates of it.
+    pub(in crate::corpus) fn find_duplicates(&self) -> Result<u64> {
+        let code = Reason::Duplicate.code();
+        // The code is last in every list of reasons.
+        self.run(&format!(
+            "UPDATE volumes SET duplicate_of = NULL,
+               reasons = CASE reasons WHEN '{code}' THEN ''
+                 ELSE substr(reasons, 1, length(reasons) - length(',{code}')) END
+             WHERE duplicate_of IS NOT NULL"
+        ))?;
+        let n = self
+            .db
+            .execute(
+                &format!(
+                    "WITH same AS (
+                       SELECT v.id, row_number() OVER w AS place, first_value(v.name) OVER w AS first
+                       FROM volumes v JOIN files f ON f.id = v.file
+                       WHERE v.voxels IN
+                         (SELECT voxels FROM volumes GROUP BY voxels HAVING count(*) > 1)
+                       WINDOW w AS (PARTITION BY v.voxels ORDER BY v.reasons <> '', {ORDER}, f.root)
+                     )
+                     UPDATE volumes SET duplicate_of = same.first,
+                       reasons = iif(reasons = '', ?1, reasons || ',' || ?1)
+                     FROM same WHERE same.id = volumes.id AND same.place > 1"
+                ),
+                [code],
+            )
+            .with_path(&self.path)?;
+        Ok(n as u64)
+    }
+
+    /// How many volumes there are and how many are used.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Catalogue`](crate::Error::Catalogue).
+    pub fn selected(&self) -> Result<Selected> {
+        let sql = format!(
+            "SELECT count(*), coalesce(sum({USED}), 0),
+               coalesce(sum(iif({USED}, shape_x * shape_y * shape_z, 0)), 0) FROM volumes v"
+        );
+        let number = |r: &Row<'_>, i| r.get::<_, i64>(i).map(|n| n as u64);
+        self.db
+            .query_row(&sql, [], |r| {
+                Ok(Selected {
+                    volumes: number(r, 0)?,
+                    used: number(r, 1)?,
+                    voxels: number(r, 2)?,
+                })
+            })
+            .with_path(&self.path)
+    }
+
+    /// The next volumes that are used, after the one of number `after`, at most `count`. The order
+    /// is the catalogue's own, so that memory does not grow with it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Catalogue`](crate::Error::Catalogue).
+    pub fn used_after(&self, after: i64, count: usize) -> Result<Vec<Entry>> {
+        let mut query = self
+            .db
+            .prepare_cached(&format!(
+                "SELECT v.id, v.name, r.path, f.path, v.member, v.frame, v.source, v.subject,
+                   v.session, v.sequence, v.site, v.sha256, v.shape_x, v.shape_y, v.shape_z,
+                   v.spacing_x, v.spacing_y, v.spacing_z, v.weight
+                 FROM volumes v JOIN files f ON f.id = v.file JOIN roots r ON r.id = f.root
+                 WHERE v.id > ?1 AND {USED} AND v.shape_x IS NOT NULL ORDER BY v.id LIMIT ?2"
+            ))
+            .with_path(&self.path)?;
+        let rows = query
+            .query_map(params![after, count as i64], entry)
+            .with_path(&self.path)?;
+        rows.collect::<rusqlite::Result<_>>().with_path(&self.path)
+    }
+
+    /// Writes down why preparing a volume failed, or that it did not.
+    pub(in crate::corpus) fn quarantine(&self, volume: i64, reason: Option<&str>) -> Result<()> {
+        self.execute(
+            "UPDATE volumes SET quarantined = ?2 WHERE id = ?1 AND quarantined IS NOT ?2",
+            params![volume, reason],
+        )
+    }
+
+    /// Keeps a piece of text beside the volumes.
+    pub(in crate::corpus) fn set_note(&self, key: &str, value: &str) -> Result<()> {
+        self.execute(
+            "INSERT OR REPLACE INTO notes (key, value) VALUES (?1, ?2)",
+            params![key, value],
+        )
+    }
+
+    /// A piece of text kept beside the volumes.
+    pub(in crate::corpus) fn note(&self, key: &str) -> Result<Option<String>> {
+        self.db
+            .query_row("SELECT value FROM notes WHERE key = ?1", [key], |r| {
+                r.get(0)
+            })
+            .optional()
+            .with_path(&self.path)
+    }
+}
+
+fn entry(r: &Row<'_>) -> rusqlite::Result<Entry> {
+    let size = |i| r.get::<_, i64>(i).map(|n| n as usize);
+    Ok(Entry {
+        id: r.get(0)?,
+        name: r.get(1)?,
+        root: PathBuf::from(r.get::<_, String>(2)?),
+        place: Where {
+            path: r.get(3)?,
+            member: r.get(4)?,
+            frame: u32::try_from(r.get::<_, i64>(5)?).ok(),
+        },
+        source: r.get(6)?,
+        subject: r.get(7)?,
+        session: r.get(8)?,
+        sequence: r.get(9)?,
+        site: r.get(10)?,
+        sha256: r.get(11)?,
+        shape: [size(12)?, size(13)?, size(14)?],
+        spacing: [r.get(15)?, r.get(16)?, r.get(17)?],
+        weight: r.get(18)?,
+    })
+}

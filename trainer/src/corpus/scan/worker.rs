@@ -1,0 +1,365 @@
+//! A thread that reads volumes.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use amaes_core::volume::VolumeError;
+
+use super::Choose;
+use crate::corpus::archive::{At, Kind, Refused, Sidecars, ZipCache, open_member, walk_tar};
+use crate::corpus::measure::Scratch;
+use crate::corpus::read::{Bytes, Task, read};
+use crate::corpus::record::{Record, Where};
+use crate::corpus::sidecar::{Beside, Facts, MAX_SIDECAR, MAX_TABLE, Participants};
+use crate::corpus::walk::{Job, OpenArchive, member_choice, own_name};
+use crate::error::Result;
+use crate::volumes::extension;
+
+/// Sidecars that a thread remembers.
+const REMEMBERED: usize = 1024;
+
+/// What a thread found.
+pub(super) enum Answer {
+    /// The lines for a file or a member.
+    Records {
+        file: i64,
+        records: Vec<Record>,
+        bytes: u64,
+        /// Whether that is the whole file.
+        alone: bool,
+    },
+    /// How many answers a file of several has, apart from this one.
+    Expect { file: i64, count: u64 },
+}
+
+/// A thread's buffers.
+pub(super) struct Worker<'a> {
+    source: &'a str,
+    choose: &'a dyn Choose,
+    root: &'a Path,
+    scratch: Scratch,
+    zip: ZipCache,
+    folder: Folder,
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(root: &'a Path, source: &'a str, choose: &'a dyn Choose) -> Self {
+        Self {
+            source,
+            choose,
+            root,
+            scratch: Scratch::new(),
+            zip: ZipCache::default(),
+            folder: Folder::new(root),
+        }
+    }
+
+    /// Does a piece of work; `false` where nobody listens any more. `known` says whether a member
+    /// was read before.
+    pub(super) fn run(
+        &mut self,
+        job: Job,
+        known: &dyn Fn(i64, &str) -> Result<bool>,
+        send: &mut dyn FnMut(Answer) -> bool,
+    ) -> bool {
+        match job {
+            Job::File {
+                file,
+                path,
+                name,
+                choice,
+            } => {
+                let shown = if name.is_empty() {
+                    own_name(&path)
+                } else {
+                    name
+                };
+                let mut input = OnDisk(path);
+                let bytes = input.size();
+                let task = Task {
+                    source: self.source,
+                    place: place(&shown, ""),
+                    bytes,
+                    choice: &choice,
+                };
+                let records = read(&task, &mut input, &mut self.folder, &mut self.scratch);
+                send(Answer::Records {
+                    file,
+                    records,
+                    bytes,
+                    alone: true,
+                })
+            }
+            Job::Member {
+                file,
+                archive,
+                name,
+                at,
+                bytes,
+                choice,
+            } => {
+                let task = Task {
+                    source: self.source,
+                    place: place(&self.archive_name(&archive), &name),
+                    bytes,
+                    choice: &choice,
+                };
+                let mut input = InArchive {
+                    path: &archive.path,
+                    at,
+                    zip: &mut self.zip,
+                };
+                let mut beside = &archive.sidecars;
+                let records = match extension(name.as_ref()) {
+                    Some(".hdr") => vec![failed(
+                        &task,
+                        "a pair of .hdr and .img in an archive: unpack the archive",
+                    )],
+                    _ => read(&task, &mut input, &mut beside, &mut self.scratch),
+                };
+                send(Answer::Records {
+                    file,
+                    records,
+                    bytes,
+                    alone: false,
+                })
+            }
+            Job::Stream { file, archive } => self.stream(file, &archive, known, send),
+            Job::Broken {
+                file,
+                name,
+                member,
+                why,
+            } => {
+                let name = if name.is_empty() {
+                    own_name(self.root)
+                } else {
+                    name
+                };
+                let record = broken(self.source, place(&name, &member), &why);
+                send(Answer::Records {
+                    file,
+                    records: vec![record],
+                    bytes: 0,
+                    alone: false,
+                })
+            }
+        }
+    }
+
+    fn archive_name(&self, archive: &OpenArchive) -> String {
+        match archive.name.as_str() {
+            "" => own_name(&archive.path),
+            name => name.to_owned(),
+        }
+    }
+
+    /// Reads a compressed archive from its start to its end.
+    fn stream(
+        &mut self,
+        file: i64,
+        archive: &Arc<OpenArchive>,
+        known: &dyn Fn(i64, &str) -> Result<bool>,
+        send: &mut dyn FnMut(Answer) -> bool,
+    ) -> bool {
+        let name = self.archive_name(archive);
+        let mut count = 0;
+        let mut open = true;
+        let walked = walk_tar(&archive.path, Kind::TarGz, &mut |member, _, reader| {
+            let (records, bytes) = match member {
+                Ok(member) => {
+                    let Some(choice) = member_choice(&member.name, self.choose) else {
+                        return true;
+                    };
+                    // Where the catalogue cannot be asked, its writer says so.
+                    if known(file, &member.name).unwrap_or(false) {
+                        return true;
+                    }
+                    let task = Task {
+                        source: self.source,
+                        place: place(&name, &member.name),
+                        bytes: member.bytes,
+                        choice: &choice,
+                    };
+                    let mut input = Passing(Some(reader));
+                    let mut beside: &Sidecars = &archive.sidecars;
+                    let records = read(&task, &mut input, &mut beside, &mut self.scratch);
+                    (records, member.bytes)
+                }
+                Err(Refused { name: member, why }) => {
+                    if extension(member.as_ref()).is_none() {
+                        return true;
+                    }
+                    (vec![broken(self.source, place(&name, &member), why)], 0)
+                }
+            };
+            count += 1;
+            open = send(Answer::Records {
+                file,
+                records,
+                bytes,
+                alone: false,
+            });
+            open
+        });
+        if let Err(error) = walked
+            && open
+        {
+            count += 1;
+            let record = broken(self.source, place(&name, ""), &error.to_string());
+            open = send(Answer::Records {
+                file,
+                records: vec![record],
+                bytes: 0,
+                alone: false,
+            });
+        }
+        open && send(Answer::Expect { file, count })
+    }
+}
+
+fn place(path: &str, member: &str) -> Where {
+    Where {
+        path: path.to_owned(),
+        member: member.to_owned(),
+        frame: None,
+    }
+}
+
+fn failed(task: &Task<'_>, why: &str) -> Record {
+    broken(task.source, task.place.clone(), why)
+}
+
+/// The line of something that cannot be read.
+fn broken(source: &str, place: Where, why: &str) -> Record {
+    let mut record = Record {
+        name: crate::corpus::naming::portable(&place.path),
+        source: source.to_owned(),
+        place,
+        ..Record::default()
+    };
+    record.fail(&VolumeError::Read(io::Error::other(why.to_owned())));
+    record
+}
+
+/// A file, or two of them.
+struct OnDisk(PathBuf);
+
+impl OnDisk {
+    fn size(&self) -> u64 {
+        let size = |p: &Path| p.metadata().map_or(0, |m| m.len());
+        match extension(&self.0) {
+            Some(".hdr") => size(&self.0) + size(&self.0.with_extension("img")),
+            _ => size(&self.0),
+        }
+    }
+}
+
+impl Bytes for OnDisk {
+    fn open(&mut self) -> io::Result<Box<dyn Read + '_>> {
+        let path = match extension(&self.0) {
+            Some(".hdr") => self.0.with_extension("img"),
+            _ => self.0.clone(),
+        };
+        Ok(Box::new(File::open(path)?))
+    }
+
+    fn header(&mut self) -> Option<io::Result<Box<dyn Read + '_>>> {
+        let open = || -> io::Result<Box<dyn Read>> { Ok(Box::new(File::open(&self.0)?)) };
+        (extension(&self.0) == Some(".hdr")).then(open)
+    }
+}
+
+/// A member that can be read again.
+struct InArchive<'a> {
+    path: &'a Path,
+    at: At,
+    zip: &'a mut ZipCache,
+}
+
+impl Bytes for InArchive<'_> {
+    fn open(&mut self) -> io::Result<Box<dyn Read + '_>> {
+        open_member(self.path, self.at, self.zip)
+    }
+}
+
+/// A member as it passes by.
+struct Passing<'a>(Option<&'a mut dyn Read>);
+
+impl Bytes for Passing<'_> {
+    fn open(&mut self) -> io::Result<Box<dyn Read + '_>> {
+        match self.0.take() {
+            Some(reader) => Ok(Box::new(reader)),
+            None => Err(io::Error::other("it has passed")),
+        }
+    }
+
+    fn again(&self) -> bool {
+        false
+    }
+}
+
+/// The sidecars of a folder.
+struct Folder {
+    root: PathBuf,
+    json: HashMap<String, Option<Arc<Facts>>>,
+    tables: HashMap<String, Option<Arc<Participants>>>,
+}
+
+impl Folder {
+    fn new(root: &Path) -> Self {
+        let root = match root.is_dir() {
+            true => root,
+            false => root.parent().unwrap_or(root),
+        };
+        Self {
+            root: root.to_owned(),
+            json: HashMap::new(),
+            tables: HashMap::new(),
+        }
+    }
+
+    fn bytes(&self, path: &str, limit: u64) -> Option<Vec<u8>> {
+        let path = self.root.join(path);
+        let size = path.metadata().ok().filter(|m| m.is_file())?.len();
+        if size > limit {
+            return None;
+        }
+        std::fs::read(path).ok()
+    }
+}
+
+impl Beside for Folder {
+    fn json(&mut self, path: &str) -> Option<Arc<Facts>> {
+        if let Some(known) = self.json.get(path) {
+            return known.clone();
+        }
+        let bytes = self.bytes(path, MAX_SIDECAR);
+        let found = bytes.and_then(|b| Facts::from_json(&b).ok()).map(Arc::new);
+        if self.json.len() >= REMEMBERED {
+            self.json.clear();
+        }
+        self.json.insert(path.to_owned(), found.clone());
+        found
+    }
+
+    fn participants(&mut self, folder: &str) -> Option<Arc<Participants>> {
+        if let Some(known) = self.tables.get(folder) {
+            return known.clone();
+        }
+        let path = match folder {
+            "" => "participants.tsv".to_owned(),
+            folder => format!("{folder}/participants.tsv"),
+        };
+        let bytes = self.bytes(&path, MAX_TABLE);
+        let found = bytes.and_then(|b| Participants::from_tsv(&b)).map(Arc::new);
+        if self.tables.len() >= REMEMBERED {
+            self.tables.clear();
+        }
+        self.tables.insert(folder.to_owned(), found.clone());
+        found
+    }
+}
