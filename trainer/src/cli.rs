@@ -1,5 +1,6 @@
 //! The command line.
 
+mod corpus;
 mod import;
 mod info;
 mod inspect;
@@ -31,6 +32,9 @@ pub(crate) struct Cli {
 enum Command {
     /// Label the voxels of images with a network
     Segment(Box<segment::Segment>),
+    /// Find, count, choose and prepare the volumes of a corpus
+    #[command(subcommand)]
+    Corpus(corpus::Corpus),
     /// Make one .amaes model file of weights in any format
     Import(Box<import::Import>),
     /// Show what is in a model or weights file
@@ -60,6 +64,7 @@ pub(crate) enum Outcome {
 pub(crate) fn run(cli: Cli) -> Result<Outcome> {
     match cli.command {
         Command::Segment(command) => return command.run(),
+        Command::Corpus(command) => return command.run(),
         Command::Import(command) => command.run()?,
         Command::Inspect(command) => command.run()?,
         Command::Info(command) => command.run()?,

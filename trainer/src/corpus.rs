@@ -1,4 +1,4 @@
-//! A corpus of volumes: what is there ([`scan`]).
+//! A corpus of volumes: what is there ([`scan`]) and what it is made of ([`stats`]).
 //!
 //! Everything is kept in a [`Catalogue`], one SQLite file. Memory does not grow with the number of
 //! volumes: files are walked, measured and written as they come.
@@ -9,11 +9,14 @@ mod exclude;
 mod layout;
 mod measure;
 mod naming;
+mod plot;
 mod read;
 mod record;
+pub mod report;
 pub mod scan;
 mod sequence;
 mod sidecar;
+pub mod stats;
 mod walk;
 
 pub use self::catalogue::{Catalogue, Entry, SCHEMA_VERSION, Selected};

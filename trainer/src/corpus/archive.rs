@@ -246,21 +246,20 @@ pub(super) struct Sidecars {
 }
 
 impl Sidecars {
-    /// Reads those of a tar file.
-    pub(super) fn of_tar(path: &Path, kind: Kind) -> io::Result<Self> {
+    /// Reads those of a tar file, as far as it can be read: what is wrong with it is told when its
+    /// images are.
+    pub(super) fn of_tar(path: &Path, kind: Kind) -> Self {
         let mut out = Self::default();
-        walk_tar(path, kind, &mut |member, _, reader| {
+        let _ = walk_tar(path, kind, &mut |member, _, reader| {
             if let Ok(member) = member
                 && wanted(&member)
+                && let Ok(bytes) = read_limited(reader, MAX_TABLE)
             {
-                // One that cannot be read says nothing; the image will tell what is wrong.
-                if let Ok(bytes) = read_limited(reader, MAX_TABLE) {
-                    out.take(&member.name, &bytes);
-                }
+                out.take(&member.name, &bytes);
             }
             true
-        })?;
-        Ok(out)
+        });
+        out
     }
 
     /// Reads those of a zip file.

@@ -1,6 +1,7 @@
 //! The catalogue: one SQLite file with the folders that were scanned, their files and the volumes
 //! in them. Open to any program that reads SQLite.
 
+mod counts;
 mod query;
 mod schema;
 

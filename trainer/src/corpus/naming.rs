@@ -87,7 +87,7 @@ pub(super) fn portable(text: &str) -> String {
         _ => '-',
     };
     let out: String = text.chars().map(keep).take(80).collect();
-    let out = out.trim_start_matches(['.', '-']);
+    let out = out.trim_start_matches(['.', '-', '_']);
     if out.is_empty() {
         "volume".to_owned()
     } else {

@@ -6,7 +6,7 @@ mod worker;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -205,14 +205,15 @@ fn run(
 ) -> Result<bool> {
     let (jobs, taken) = sync_channel::<Job>(WAITING);
     let (answers, heard) = sync_channel::<Answer>(WAITING);
-    let taken = Mutex::new(taken);
+    // With the last thread the queue's end goes too, so that a walk does not wait for ever.
+    let taken = Arc::new(Mutex::new(taken));
     std::thread::scope(|scope| {
         for _ in 0..threads {
             let answers = answers.clone();
-            let taken = &taken;
+            let taken = Arc::clone(&taken);
             scope.spawn(move || {
                 let mut worker = Worker::new(&state.root, source, choose);
-                while let Some(job) = next(taken) {
+                while let Some(job) = next(&taken) {
                     let known =
                         |file, member: &str| lock(&state.catalogue).has_member(file, member);
                     if !worker.run(job, &known, &mut |answer| answers.send(answer).is_ok()) {
@@ -221,6 +222,7 @@ fn run(
                 }
             });
         }
+        drop(taken);
         let walker = scope.spawn(move || {
             let mut walker = Walker {
                 state,

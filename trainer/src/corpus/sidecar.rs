@@ -212,9 +212,7 @@ pub(super) fn facts(
     }
     if let Some(subject) = subject {
         for depth in (0..=folders.len()).rev() {
-            if let Some(table) =
-                beside.participants(&at(depth, "").trim_end_matches('/').to_owned())
-            {
+            if let Some(table) = beside.participants(at(depth, "").trim_end_matches('/')) {
                 if let Some(found) = table.get(subject) {
                     out = out.or(found);
                 }

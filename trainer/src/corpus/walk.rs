@@ -189,11 +189,9 @@ fn members(
             sidecars,
         })
     };
-    if kind == Kind::TarGz
-        && let Ok(sidecars) = Sidecars::of_tar(path, kind)
-    {
+    if kind == Kind::TarGz {
         // The thread that reads it says when it is done.
-        let archive = open(sidecars);
+        let archive = open(Sidecars::of_tar(path, kind));
         return hand_on(visit, Job::Stream { file, archive });
     }
     let mut members = Members {
@@ -204,12 +202,12 @@ fn members(
         stop: None,
     };
     let done = match kind {
-        Kind::Tar | Kind::TarGz => Sidecars::of_tar(path, kind).and_then(|sidecars| {
-            let archive = open(sidecars);
+        Kind::Tar | Kind::TarGz => {
+            let archive = open(Sidecars::of_tar(path, kind));
             walk_tar(path, kind, &mut |member, start, _| {
                 members.take(&archive, member, &|bytes| At::Offset { start, bytes })
             })
-        }),
+        }
         Kind::Zip => open_zip(path).and_then(|mut zip| {
             let archive = open(Sidecars::of_zip(&mut zip)?);
             walk_zip(&mut zip, &mut |member, index| {

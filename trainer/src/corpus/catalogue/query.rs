@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Row, params};
 
 use super::Catalogue;
 use crate::corpus::exclude::Reason;
@@ -134,32 +134,6 @@ impl Catalogue {
             .query_map(params![after, count as i64], entry)
             .with_path(&self.path)?;
         rows.collect::<rusqlite::Result<_>>().with_path(&self.path)
-    }
-
-    /// Writes down why preparing a volume failed, or that it did not.
-    pub(in crate::corpus) fn quarantine(&self, volume: i64, reason: Option<&str>) -> Result<()> {
-        self.execute(
-            "UPDATE volumes SET quarantined = ?2 WHERE id = ?1 AND quarantined IS NOT ?2",
-            params![volume, reason],
-        )
-    }
-
-    /// Keeps a piece of text beside the volumes.
-    pub(in crate::corpus) fn set_note(&self, key: &str, value: &str) -> Result<()> {
-        self.execute(
-            "INSERT OR REPLACE INTO notes (key, value) VALUES (?1, ?2)",
-            params![key, value],
-        )
-    }
-
-    /// A piece of text kept beside the volumes.
-    pub(in crate::corpus) fn note(&self, key: &str) -> Result<Option<String>> {
-        self.db
-            .query_row("SELECT value FROM notes WHERE key = ?1", [key], |r| {
-                r.get(0)
-            })
-            .optional()
-            .with_path(&self.path)
     }
 }
 

@@ -1,0 +1,27 @@
+//! `amaes corpus`.
+
+mod scan;
+mod show;
+mod stats;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use super::Outcome;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Corpus {
+    /// Read every volume of folders and archives and write down what it is
+    Scan(scan::Scan),
+    /// Show what a catalogue is made of
+    Stats(stats::Stats),
+}
+
+impl Corpus {
+    pub(super) fn run(&self) -> Result<Outcome> {
+        match self {
+            Self::Scan(command) => command.run(),
+            Self::Stats(command) => command.run(),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Corpora end to end: scanned, counted, chosen, prepared.
+
+mod common;
+mod scan;
