@@ -10,6 +10,7 @@ use amaes_core::volume::VolumeError;
 use amaes_core::weights::WeightsError;
 use thiserror::Error;
 
+use crate::loader::LoaderError;
 use crate::store::StoreError;
 
 /// The result of an operation on files.
@@ -102,6 +103,9 @@ pub enum Error {
     /// A store cannot be written or read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Training samples cannot be had.
+    #[error(transparent)]
+    Loader(#[from] LoaderError),
     /// A device is not there.
     #[error("device `{device}`: {message}")]
     Device {

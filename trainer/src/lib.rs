@@ -9,6 +9,7 @@ pub mod device;
 mod error;
 pub mod import;
 pub mod inputs;
+pub mod loader;
 pub mod model;
 pub mod segment;
 pub mod serve;

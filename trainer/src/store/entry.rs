@@ -146,6 +146,8 @@ pub struct Entry {
     pub chunk: [usize; 3],
     /// Edges of a shard.
     pub shard: [usize; 3],
+    /// Bytes of each shard's file, x fastest; 0 where there is none, all voxels the minimum.
+    pub shard_bytes: Vec<u64>,
     /// Codes to values, for `uint16`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantisation: Option<Quantisation>,
@@ -186,6 +188,11 @@ impl Entry {
         }
         if let Err((field, problem)) = self.layout().validate() {
             return refuse(field, problem);
+        }
+        let shards: usize = self.layout().shards().iter().product();
+        if self.shard_bytes.len() != shards {
+            let problem = format!("{} numbers for {shards} shards", self.shard_bytes.len());
+            return refuse("shard_bytes", problem);
         }
         if let Err(problem) = self.blocks.validate(self.shape) {
             return refuse("blocks", problem);

@@ -158,7 +158,7 @@ impl Writer {
         let layout = self.layout(id, volume)?;
         let statistics = Statistics::of(id, volume)?;
         let encoding = Encoding::new(id, self.options.dtype, self.options.bits, &statistics)?;
-        let entry = Entry {
+        let mut entry = Entry {
             id: id.into(),
             shape: layout.shape,
             spacing: volume.grid().spacing(),
@@ -176,6 +176,7 @@ impl Writer {
             blocks: Foreground::of(volume.data(), layout.shape, statistics.min),
             chunk: layout.chunk,
             shard: layout.shard,
+            shard_bytes: vec![0; layout.shards().iter().product()],
             quantisation: encoding.quantisation(),
         };
         entry.validate(&target.display().to_string())?;
@@ -188,7 +189,7 @@ impl Writer {
 
         let temporary = self.root.join(format!("{TEMPORARY}{}-{id}", self.rank));
         let written = self
-            .write_files(&temporary, volume, &entry, &details, &encoding)
+            .write_files(&temporary, volume, &mut entry, &details, &encoding)
             .and_then(|()| fs::rename(&temporary, &target).at(&target));
         if written.is_err() {
             // The first error is the one to tell.
@@ -329,7 +330,7 @@ impl Writer {
         &self,
         folder: &Path,
         volume: &Volume<f32>,
-        entry: &Entry,
+        entry: &mut Entry,
         details: &Value,
         encoding: &Encoding,
     ) -> Result<()> {
@@ -358,6 +359,7 @@ impl Writer {
                         .map_err(|message| encode_error(&entry.id, &message))?;
                     if let Some(encoded) = encoded {
                         create(&array_folder.join(Layout::key(shard)), &encoded)?;
+                        entry.shard_bytes[x + nx * (y + ny * z)] = encoded.len() as u64;
                     }
                 }
             }

@@ -1,0 +1,203 @@
+//! A small HTTP server of files that misbehaves as told.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What is wrong with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    /// Nothing comes.
+    Stall,
+    /// Half of the body comes, then nothing.
+    StallHalfway,
+    /// An error of the server.
+    Status(u16),
+    /// Half of the body comes, then the connection ends.
+    Drop,
+    /// Other bytes than those asked for, and the header says so.
+    WrongRange,
+    /// A body one byte short, and the header says so.
+    Short,
+    /// The whole file instead of the range.
+    Whole,
+    /// A byte in the middle of the body is another.
+    Flip,
+}
+
+struct Shared {
+    root: PathBuf,
+    /// Faults of the next requests for names that contain the text.
+    faults: Mutex<(String, VecDeque<Fault>)>,
+    requests: AtomicUsize,
+    bytes: AtomicUsize,
+    stop: AtomicBool,
+}
+
+pub(crate) struct Server {
+    shared: Arc<Shared>,
+    port: u16,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    pub(crate) fn new(root: &Path) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let shared = Arc::new(Shared {
+            root: root.into(),
+            faults: Mutex::default(),
+            requests: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            stop: AtomicBool::new(false),
+        });
+        let served = shared.clone();
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if served.stop.load(Ordering::SeqCst) {
+                    break;
+                }
+                let shared = served.clone();
+                std::thread::spawn(move || {
+                    let _ = converse(stream, &shared);
+                });
+            }
+        });
+        Self {
+            shared,
+            port,
+            thread: Some(thread),
+        }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The next requests for names that contain `text` fail so.
+    pub(crate) fn fail(&self, text: &str, faults: &[Fault]) {
+        let faults = faults.iter().copied().collect();
+        *self.shared.faults.lock().expect("no panic") = (text.into(), faults);
+    }
+
+    /// Requests so far.
+    pub(crate) fn requests(&self) -> usize {
+        self.shared.requests.load(Ordering::SeqCst)
+    }
+
+    /// Bytes of bodies so far.
+    pub(crate) fn bytes(&self) -> usize {
+        self.shared.bytes.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn converse(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut stream = stream;
+    loop {
+        let (mut line, mut path, mut range) = (String::new(), String::new(), None);
+        loop {
+            line.clear();
+            if reader.read_line(&mut line)? == 0 {
+                return Ok(());
+            }
+            let text = line.trim_end();
+            if let Some(rest) = text.strip_prefix("GET ") {
+                path = rest.split(' ').next().unwrap_or_default().to_owned();
+            } else if text.to_ascii_lowercase().starts_with("range: bytes=") {
+                let (start, end) = text[13..].split_once('-').expect("a range");
+                range = Some((
+                    start.parse::<usize>().expect("a number"),
+                    end.parse::<usize>().expect("a number") + 1,
+                ));
+            } else if text.is_empty() {
+                break;
+            }
+        }
+        shared.requests.fetch_add(1, Ordering::SeqCst);
+        let fault = {
+            let mut faults = shared.faults.lock().expect("no panic");
+            if path.contains(&faults.0) {
+                faults.1.pop_front().unwrap_or(Fault::None)
+            } else {
+                Fault::None
+            }
+        };
+        let mut file = Vec::new();
+        let opened = std::fs::File::open(shared.root.join(path.trim_start_matches('/')));
+        let found = opened.and_then(|mut f| f.read_to_end(&mut file)).is_ok();
+        let status = match fault {
+            Fault::Status(code) => Some(code),
+            _ if !found => Some(404),
+            _ => None,
+        };
+        if let Some(code) = status {
+            write!(stream, "HTTP/1.1 {code} Oh\r\nContent-Length: 0\r\n\r\n")?;
+            continue;
+        }
+        if fault == Fault::Stall {
+            std::thread::sleep(Duration::from_secs(20));
+            return Ok(());
+        }
+        let (mut start, mut end) = range.unwrap_or((0, file.len()));
+        if fault == Fault::WrongRange {
+            (start, end) = (start.saturating_sub(1), end.saturating_sub(1));
+        }
+        if fault == Fault::Short {
+            end -= 1;
+        }
+        if fault == Fault::Whole {
+            (start, end, range) = (0, file.len(), None);
+        }
+        let mut body = file[start..end].to_vec();
+        if fault == Fault::Flip {
+            let middle = body.len() / 2;
+            body[middle] ^= 0x10;
+        }
+        let status = if range.is_some() {
+            let last = end - 1;
+            format!(
+                "206 Partial Content\r\nContent-Range: bytes {start}-{last}/{}",
+                file.len()
+            )
+        } else {
+            "200 OK".into()
+        };
+        write!(
+            stream,
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nETag: \"1\"\r\n\
+             Last-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\n\r\n",
+            body.len()
+        )?;
+        if matches!(fault, Fault::Drop | Fault::StallHalfway) {
+            stream.write_all(&body[..body.len() / 2])?;
+            stream.flush()?;
+            if fault == Fault::StallHalfway {
+                std::thread::sleep(Duration::from_secs(20));
+            }
+            return Ok(());
+        }
+        stream.write_all(&body)?;
+        shared.bytes.fetch_add(body.len(), Ordering::SeqCst);
+    }
+}

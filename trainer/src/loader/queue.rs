@@ -1,0 +1,140 @@
+//! Samples made ahead and handed out in order, within bounds.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::draw::Drawn;
+use super::error::LoaderError;
+
+type Result = std::result::Result<Drawn, LoaderError>;
+
+/// Numbered places for samples: threads take numbers in order and fill the places as they finish.
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    /// Places were taken, or all should stop.
+    room: Condvar,
+    /// A sample was finished, or all should stop.
+    ready: Condvar,
+    capacity: usize,
+}
+
+struct State {
+    /// Number of the first place.
+    first: u64,
+    /// Next number that a thread takes.
+    next: u64,
+    places: VecDeque<Option<Result>>,
+    stop: bool,
+}
+
+impl Queue {
+    /// At most `capacity` samples are begun but not taken.
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            state: Mutex::new(State {
+                first: 0,
+                next: 0,
+                places: VecDeque::new(),
+                stop: false,
+            }),
+            room: Condvar::new(),
+            ready: Condvar::new(),
+            capacity,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a thread does: makes samples until it is stopped.
+    pub(crate) fn work(&self, make: impl Fn(u64) -> Result) {
+        loop {
+            let ticket = {
+                let mut state = self.lock();
+                while !state.stop && state.places.len() >= self.capacity {
+                    state = self
+                        .room
+                        .wait(state)
+                        .unwrap_or_else(PoisonError::into_inner);
+                }
+                if state.stop {
+                    return;
+                }
+                state.places.push_back(None);
+                state.next += 1;
+                state.next - 1
+            };
+            let made = make(ticket);
+            let mut state = self.lock();
+            let place = (ticket - state.first) as usize;
+            if let Some(place) = state.places.get_mut(place) {
+                *place = Some(made);
+            }
+            drop(state);
+            self.ready.notify_one();
+        }
+    }
+
+    /// The next `count` samples in order, or up to the first error.
+    pub(crate) fn take(&self, count: usize) -> Vec<Result> {
+        let mut taken = Vec::with_capacity(count);
+        let mut state = self.lock();
+        while taken.len() < count && !state.stop {
+            match state.places.front_mut().and_then(Option::take) {
+                Some(made) => {
+                    state.places.pop_front();
+                    state.first += 1;
+                    self.room.notify_one();
+                    let failed = made.is_err();
+                    taken.push(made);
+                    if failed {
+                        break;
+                    }
+                }
+                None => {
+                    state = self
+                        .ready
+                        .wait(state)
+                        .unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+        taken
+    }
+
+    /// Ends the threads as soon as they finish what they are at.
+    pub(crate) fn stop(&self) {
+        let mut state = self.lock();
+        state.stop = true;
+        state.places.clear();
+        drop(state);
+        self.room.notify_all();
+        self.ready.notify_all();
+    }
+}
+
+/// Memory of patches that were dropped, for the next ones.
+#[derive(Debug, Default)]
+pub(crate) struct Pool(Mutex<Vec<Vec<f32>>>);
+
+/// Buffers that are kept.
+const KEPT: usize = 64;
+
+impl Pool {
+    /// Memory for `n` values, whatever they are.
+    pub(crate) fn take(&self, n: usize) -> Vec<f32> {
+        let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match free {
+            Some(buffer) if buffer.len() == n => buffer,
+            _ => vec![0.0; n],
+        }
+    }
+
+    pub(crate) fn give(&self, buffer: Vec<f32>) {
+        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.len() < KEPT && !buffer.is_empty() {
+            free.push(buffer);
+        }
+    }
+}
