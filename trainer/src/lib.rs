@@ -11,6 +11,7 @@ pub mod import;
 pub mod inputs;
 pub mod loader;
 pub mod model;
+pub mod picture;
 pub mod segment;
 pub mod serve;
 pub mod store;
