@@ -5,6 +5,7 @@
 //! hand it readers, writers and a burn `Device`. Two features, `flex` and `cube`, say which
 //! implementations of the 3-D kernels are compiled.
 
+pub mod augment;
 pub mod infer;
 pub mod kernel;
 pub mod label;

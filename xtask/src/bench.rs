@@ -23,6 +23,8 @@ pub(crate) struct Bench {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum What {
+    /// Augmentation against SciPy
+    Augment,
     /// 3-D kernels against PyTorch
     Torch,
     /// 3-D kernels on a graphics card against burn's own operations
@@ -33,10 +35,11 @@ enum What {
 
 impl Bench {
     pub(crate) fn run(&self) -> Result<()> {
-        let (bench, packages) = match self.what {
-            What::Torch => ("kernels", Some(["torch", "numpy"])),
+        let (bench, packages): (_, Option<&[&str]>) = match self.what {
+            What::Augment => ("augment", Some(&["numpy", "scipy", "scikit-image"])),
+            What::Torch => ("kernels", Some(&["torch", "numpy"])),
             What::Gpu => ("gpu", None),
-            What::Volumes => ("volumes", Some(["nibabel", "numpy"])),
+            What::Volumes => ("volumes", Some(&["nibabel", "numpy"])),
         };
         let mut command = cargo(&["bench", "--locked", "--workspace", "--bench", bench, "--"]);
         if let Some(packages) = packages {
