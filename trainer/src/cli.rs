@@ -1,9 +1,12 @@
 //! The command line.
 
+mod augment;
 mod corpus;
+mod dashboard;
 mod import;
 mod info;
 mod inspect;
+mod runs;
 mod segment;
 mod serve;
 mod text;
@@ -45,6 +48,12 @@ enum Command {
     Convert(volume::Convert),
     /// Bring a volume to 256^3 voxels of 1 mm, LIA, 0..255, as FreeSurfer does
     Conform(volume::Conform),
+    /// Show what augmentation does to an image
+    Augment(augment::Augment),
+    /// Show runs in a browser, or one in this terminal
+    Dashboard(dashboard::DashboardCommand),
+    /// Compare runs: settings, losses, speed
+    Runs(runs::Runs),
     /// Serve the page that segments in the browser
     Serve(serve::Serve),
     /// Print completions for a shell
@@ -70,6 +79,9 @@ pub(crate) fn run(cli: Cli) -> Result<Outcome> {
         Command::Info(command) => command.run()?,
         Command::Convert(command) => command.run()?,
         Command::Conform(command) => command.run()?,
+        Command::Augment(command) => command.run()?,
+        Command::Dashboard(command) => command.run()?,
+        Command::Runs(command) => command.run()?,
         Command::Serve(command) => command.run()?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "amaes", &mut io::stdout());

@@ -5,6 +5,7 @@
 pub mod atomic;
 pub mod convert;
 pub mod corpus;
+pub mod dashboard;
 pub mod device;
 mod error;
 pub mod import;
@@ -15,6 +16,7 @@ pub mod picture;
 pub mod segment;
 pub mod serve;
 pub mod store;
+pub mod tensorboard;
 pub mod train;
 pub mod volumes;
 

@@ -1,9 +1,10 @@
-//! The page, served to a browser on this machine: files, with the headers that WebAssembly threads
-//! and a closed security policy need.
+//! Pages, served to a browser on this machine: files and data, with the headers that WebAssembly
+//! threads and a closed security policy need.
 
 mod answer;
 mod catalogue;
 
+use std::fmt;
 use std::io::{self, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use self::answer::Answer;
+pub(crate) use self::answer::Answer;
 pub use self::catalogue::{Catalogue, Listed};
 use crate::error::{Error, Result, WithPath};
 
@@ -23,11 +24,17 @@ const MAX_HEAD: u64 = 16 << 10;
 /// Connections at once.
 const MAX_CONNECTIONS: usize = 64;
 
-/// A page and its models, ready to be served.
+/// Something that answers requests.
+pub(crate) trait Respond: fmt::Debug + Send + Sync {
+    /// The answer to a request for a path, in its parts.
+    fn respond(&self, parts: &[&str]) -> Answer;
+}
+
+/// A site that listens and is ready to be served.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
-    site: Arc<Site>,
+    site: Arc<dyn Respond>,
 }
 
 #[derive(Debug)]
@@ -50,12 +57,14 @@ impl Server {
                 "no page here; build it with `cargo xtask web`",
             ));
         }
-        let listener = TcpListener::bind(address).with_path(Path::new(&address.to_string()))?;
         let page = page.canonicalize().with_path(page)?;
-        Ok(Self {
-            listener,
-            site: Arc::new(Site { page, catalogue }),
-        })
+        Self::listen(address, Arc::new(Site { page, catalogue }))
+    }
+
+    /// Listens on `address` for any site.
+    pub(crate) fn listen(address: SocketAddr, site: Arc<dyn Respond>) -> Result<Self> {
+        let listener = TcpListener::bind(address).with_path(Path::new(&address.to_string()))?;
+        Ok(Self { listener, site })
     }
 
     /// Where it listens.
@@ -78,34 +87,17 @@ impl Server {
             let (site, open) = (Arc::clone(&self.site), Arc::clone(&open));
             thread::spawn(move || {
                 // A browser that goes away is no concern of ours.
-                let _ = site.serve(&stream);
+                let _ = serve(&*site, &stream);
                 open.fetch_sub(1, Ordering::Relaxed);
             });
         }
     }
 }
 
-impl Site {
-    fn serve(&self, stream: &TcpStream) -> io::Result<()> {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let (method, target) = request_line(stream)?;
-        let answer = match method.as_str() {
-            "GET" | "HEAD" => self.answer(&target),
-            _ => Answer::status(405),
-        };
-        let mut out = stream;
-        answer.write(&mut out, method == "HEAD")?;
-        out.flush()
-    }
-
+impl Respond for Site {
     /// The file that a request's target names.
-    fn answer(&self, target: &str) -> Answer {
-        let Some(parts) = parts(target) else {
-            return Answer::status(400);
-        };
-        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        match parts.as_slice() {
+    fn respond(&self, parts: &[&str]) -> Answer {
+        match parts {
             ["models", "index.json"] => Answer::json(self.catalogue.index()),
             ["models", model, rest @ ..] => match self.catalogue.folder(model) {
                 Some(folder) => Answer::file(folder, rest),
@@ -115,6 +107,23 @@ impl Site {
             parts => Answer::file(&self.page, parts),
         }
     }
+}
+
+fn serve(site: &dyn Respond, stream: &TcpStream) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let (method, target) = request_line(stream)?;
+    let answer = match (method.as_str(), parts(&target)) {
+        ("GET" | "HEAD", Some(parts)) => {
+            let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+            site.respond(&parts)
+        }
+        ("GET" | "HEAD", None) => Answer::status(400),
+        _ => Answer::status(405),
+    };
+    let mut out = stream;
+    answer.write(&mut out, method == "HEAD")?;
+    out.flush()
 }
 
 /// Reads the head of a request; gives its method and target.

@@ -10,7 +10,7 @@ const POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; 
     worker-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
 
-pub(super) struct Answer {
+pub(crate) struct Answer {
     status: u16,
     kind: &'static str,
     body: Body,
@@ -22,7 +22,7 @@ enum Body {
 }
 
 impl Answer {
-    pub(super) fn status(status: u16) -> Self {
+    pub(crate) fn status(status: u16) -> Self {
         Self {
             status,
             kind: "text/plain; charset=utf-8",
@@ -30,16 +30,21 @@ impl Answer {
         }
     }
 
-    pub(super) fn json(text: String) -> Self {
+    pub(crate) fn json(text: String) -> Self {
+        Self::text("data.json", text)
+    }
+
+    /// A text with the media type of a file's name.
+    pub(crate) fn text(name: &str, text: String) -> Self {
         Self {
             status: 200,
-            kind: "application/json",
+            kind: kind(Path::new(name)),
             body: Body::Text(text),
         }
     }
 
     /// A file below `folder`, links out of it excluded.
-    pub(super) fn file(folder: &Path, parts: &[&str]) -> Self {
+    pub(crate) fn file(folder: &Path, parts: &[&str]) -> Self {
         let path = parts.iter().fold(folder.to_owned(), |p, part| p.join(part));
         let inside = path.canonicalize().is_ok_and(|p| p.starts_with(folder));
         let opened = File::open(&path).and_then(|file| Ok((file.metadata()?, file)));
