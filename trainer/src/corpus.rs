@@ -1,4 +1,5 @@
-//! A corpus of volumes: what is there ([`scan`]) and what it is made of ([`stats`]).
+//! A corpus of volumes: what is there ([`scan`]), what it is made of ([`stats`]) and the store that
+//! training reads ([`prepare`]).
 //!
 //! Everything is kept in a [`Catalogue`], one SQLite file. Memory does not grow with the number of
 //! volumes: files are walked, measured and written as they come.
@@ -6,10 +7,12 @@
 mod archive;
 mod catalogue;
 mod exclude;
+mod input;
 mod layout;
 mod measure;
 mod naming;
 mod plot;
+pub mod prepare;
 mod read;
 mod record;
 pub mod report;

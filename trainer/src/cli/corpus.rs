@@ -1,5 +1,6 @@
 //! `amaes corpus`.
 
+mod prepare;
 mod scan;
 mod show;
 mod stats;
@@ -15,6 +16,8 @@ pub(super) enum Corpus {
     Scan(scan::Scan),
     /// Show what a catalogue is made of
     Stats(stats::Stats),
+    /// Bring the volumes of a catalogue to one form, in a store that training reads
+    Prepare(Box<prepare::Prepare>),
 }
 
 impl Corpus {
@@ -22,6 +25,7 @@ impl Corpus {
         match self {
             Self::Scan(command) => command.run(),
             Self::Stats(command) => command.run(),
+            Self::Prepare(command) => command.run(),
         }
     }
 }

@@ -56,6 +56,16 @@ pub(super) enum At {
     Index(usize),
 }
 
+impl At {
+    /// As a catalogue holds it.
+    pub(super) fn position(self) -> u64 {
+        match self {
+            Self::Offset { start, .. } => start,
+            Self::Index(index) => index as u64,
+        }
+    }
+}
+
 /// A member that is a file.
 #[derive(Clone, Debug)]
 pub(super) struct Member {

@@ -303,6 +303,7 @@ impl Catalogue {
                 f.map(|f| json(serde_json::json!([f.start, f.shape]))),
                 codes(&record.reasons),
                 record.error,
+                record.position.map(|n| n as i64),
             ],
         )
     }

@@ -1,12 +1,13 @@
 //! From a file or a member to its lines in the catalogue.
 
-use std::io::{self, Read};
+use std::io::{self, Read as _};
 
 use amaes_core::volume::{Header, ReadOptions, VolumeError, VolumeReader};
 use sha2::{Digest, Sha256};
 
 use super::catalogue::hex;
 use super::exclude::{self, Reason};
+use super::input::{Bytes, Hashing};
 use super::layout::Captures;
 use super::measure::{Scratch, measure};
 use super::naming::{of_path, portable};
@@ -15,23 +16,6 @@ use super::scan::Choice;
 use super::sequence::Sequence;
 use super::sidecar::{Beside, facts};
 use crate::volumes::stem;
-
-/// Bytes that are read behind the voxels, for the hash of the whole file.
-const MOST: u64 = 16 << 30;
-
-/// Where the bytes of a volume come from; they may be wanted more than once.
-pub(super) trait Bytes {
-    /// Reads from the start.
-    fn open(&mut self) -> io::Result<Box<dyn Read + '_>>;
-    /// The header where it is a file of its own.
-    fn header(&mut self) -> Option<io::Result<Box<dyn Read + '_>>> {
-        None
-    }
-    /// Whether it can be opened again.
-    fn again(&self) -> bool {
-        true
-    }
-}
 
 /// A volume that is to be read.
 pub(super) struct Task<'a> {
@@ -154,10 +138,8 @@ fn fill(
         hasher.update(&header_bytes);
     }
     let wanted = hash.is_none();
-    let mut reader = Hashing {
-        inner: input.open().map_err(VolumeError::Read)?,
-        hasher: wanted.then_some(hasher),
-    };
+    let bytes = input.open().map_err(VolumeError::Read)?;
+    let mut reader = Hashing::new(bytes, wanted.then_some(hasher));
     let found = (|| {
         let volume = match header_bytes.is_empty() {
             true => VolumeReader::new(&mut reader, &options)?,
@@ -181,7 +163,7 @@ fn fill(
         measure(volume, scratch)
     })();
     if wanted {
-        *hash = reader.finish()?;
+        *hash = reader.finish().map_err(VolumeError::Read)?;
     }
     let measured = found?;
     record.reasons.extend(exclude::by_voxels(&measured));
@@ -227,37 +209,4 @@ fn finish(record: &mut Record, task: &Task<'_>) {
     hasher.update(format!("\0{:?}", record.place.frame));
     let digest = hasher.finalize();
     record.name = format!("{}-{}", portable(&name), hex(&digest[..6]));
-}
-
-/// Hashes what passes through.
-struct Hashing<R> {
-    inner: R,
-    hasher: Option<Sha256>,
-}
-
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(out)?;
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(out.get(..n).unwrap_or_default());
-        }
-        Ok(n)
-    }
-}
-
-impl<R: Read> Hashing<R> {
-    /// Hashes what is left; `None` where no hash was wanted.
-    fn finish(mut self) -> Result<Option<String>, VolumeError> {
-        let mut scratch = vec![0; 64 << 10];
-        let mut left = MOST;
-        while self.hasher.is_some() && left > 0 {
-            match self.read(&mut scratch) {
-                Ok(0) => break,
-                Ok(n) => left = left.saturating_sub(n as u64),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(VolumeError::Read(e)),
-            }
-        }
-        Ok(self.hasher.map(|h| hex(&h.finalize())))
-    }
 }

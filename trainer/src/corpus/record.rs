@@ -23,6 +23,8 @@ pub struct Record {
     /// Where it is.
     #[serde(flatten)]
     pub place: Where,
+    /// Where a member of an archive starts: its offset in a .tar, its index in a .zip.
+    pub position: Option<u64>,
     /// A name that is the same wherever the corpus lies: file name and hash.
     pub name: String,
     /// The data set that it belongs to.

@@ -1,10 +1,14 @@
 //! Corpora that the tests make.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use amaes_core::volume::{Affine, Grid, Header, Volume, WriteOptions, write_volume};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use tempfile::TempDir;
@@ -189,4 +193,101 @@ pub(crate) fn shared(name: &str) -> Option<PathBuf> {
         return None;
     }
     Some(path)
+}
+
+/// A BIDS tree, by path.
+pub(crate) fn bids() -> BTreeMap<&'static str, Vec<u8>> {
+    let text = |t: &str| t.as_bytes().to_vec();
+    let mut negative = values(SHAPE, 5);
+    negative[0] = -1.0;
+    let mut hu = values(SHAPE, 6);
+    hu.iter_mut().for_each(|v| *v -= 1000.0);
+    let thin = [18, 17, 14];
+    BTreeMap::from([
+        ("dataset_description.json", text(r#"{"Name": "x"}"#)),
+        (
+            "participants.tsv",
+            text("participant_id\tage\tsex\tsite\nsub-01\t34.5\tF\tOslo\nsub-02\tn/a\tm\tRome\n"),
+        ),
+        (
+            "T1w.json",
+            text(
+                r#"{"Manufacturer": "Siemens", "ManufacturersModelName": "Prisma", "MagneticFieldStrength": 3}"#,
+            ),
+        ),
+        ("sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz", image(1, true)),
+        (
+            "sub-01/ses-a/anat/sub-01_ses-a_FLAIR.json",
+            text(r#"{"MagneticFieldStrength": 1.494, "PatientAge": "035Y"}"#),
+        ),
+        (
+            "sub-01/ses-a/anat/sub-01_ses-a_FLAIR.nii.gz",
+            image(2, true),
+        ),
+        (
+            "sub-01/ses-a/func/sub-01_ses-a_task-rest_bold.nii",
+            series(&[1, 2, 3]),
+        ),
+        ("sub-01/ses-a/dwi/sub-01_ses-a_dwi.nii.gz", image(3, true)),
+        // The voxels of the first, in another file.
+        ("sub-02/anat/sub-02_T1w.nii", image(1, false)),
+        (
+            "sub-02/anat/sub-02_T2w.nii.gz",
+            nifti(&grid(SHAPE), negative, true),
+        ),
+        (
+            "sub-02/anat/sub-02_PDw.nii.gz",
+            nifti(&grid(thin), values(thin, 4), true),
+        ),
+        (
+            "sub-02/anat/sub-02_label-lesion_mask.nii.gz",
+            image(7, true),
+        ),
+        (
+            "sub-02/anat/sub-02_acq-c_T1w.nii.gz",
+            nifti(&grid(SHAPE), vec![7.0; 18 * 17 * 16], true),
+        ),
+        ("sub-03/ct/scan.nii.gz", nifti(&grid(SHAPE), hu, true)),
+        ("derivatives/x/sub-01_T1w.nii.gz", image(8, true)),
+        (".hidden/sub-01_T1w.nii.gz", image(9, true)),
+        ("notes.txt", text("nothing")),
+    ])
+}
+
+pub(crate) fn write_tree(folder: &Folder, name: &str, files: &BTreeMap<&str, Vec<u8>>) {
+    for (path, bytes) in files {
+        folder.write(&format!("{name}/{path}"), bytes);
+    }
+}
+
+pub(crate) fn tar_of(files: &BTreeMap<&str, Vec<u8>>) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    // Backwards: sidecars after their images.
+    for (path, bytes) in files.iter().rev() {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        archive
+            .append_data(&mut header, path, &bytes[..])
+            .expect("memory");
+    }
+    archive.into_inner().expect("memory")
+}
+
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut out = GzEncoder::new(Vec::new(), Compression::fast());
+    out.write_all(bytes).expect("memory");
+    out.finish().expect("memory")
+}
+
+pub(crate) fn zip_of(files: &BTreeMap<&str, Vec<u8>>) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (path, bytes) in files {
+        archive
+            .start_file(*path, zip::write::SimpleFileOptions::default())
+            .expect("memory");
+        archive.write_all(bytes).expect("memory");
+    }
+    archive.finish().expect("memory").into_inner()
 }

@@ -1,4 +1,5 @@
 //! Corpora end to end: scanned, counted, chosen, prepared.
 
 mod common;
+mod prepare;
 mod scan;

@@ -8,77 +8,10 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::common::{
-    Folder, SHAPE, amaes, command, dump, ended, failed, grid, image, nifti, rows, series, shared,
-    values,
+    Folder, SHAPE, amaes, bids, command, dump, ended, failed, gzip, image, rows, shared, tar_of,
+    values, write_tree, zip_of,
 };
 use amaes::corpus::Catalogue;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-
-/// A BIDS tree, by path.
-fn bids() -> BTreeMap<&'static str, Vec<u8>> {
-    let text = |t: &str| t.as_bytes().to_vec();
-    let mut negative = values(SHAPE, 5);
-    negative[0] = -1.0;
-    let mut hu = values(SHAPE, 6);
-    hu.iter_mut().for_each(|v| *v -= 1000.0);
-    let thin = [18, 17, 14];
-    BTreeMap::from([
-        ("dataset_description.json", text(r#"{"Name": "x"}"#)),
-        (
-            "participants.tsv",
-            text("participant_id\tage\tsex\tsite\nsub-01\t34.5\tF\tOslo\nsub-02\tn/a\tm\tRome\n"),
-        ),
-        (
-            "T1w.json",
-            text(
-                r#"{"Manufacturer": "Siemens", "ManufacturersModelName": "Prisma", "MagneticFieldStrength": 3}"#,
-            ),
-        ),
-        ("sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz", image(1, true)),
-        (
-            "sub-01/ses-a/anat/sub-01_ses-a_FLAIR.json",
-            text(r#"{"MagneticFieldStrength": 1.494, "PatientAge": "035Y"}"#),
-        ),
-        (
-            "sub-01/ses-a/anat/sub-01_ses-a_FLAIR.nii.gz",
-            image(2, true),
-        ),
-        (
-            "sub-01/ses-a/func/sub-01_ses-a_task-rest_bold.nii",
-            series(&[1, 2, 3]),
-        ),
-        ("sub-01/ses-a/dwi/sub-01_ses-a_dwi.nii.gz", image(3, true)),
-        // The voxels of the first, in another file.
-        ("sub-02/anat/sub-02_T1w.nii", image(1, false)),
-        (
-            "sub-02/anat/sub-02_T2w.nii.gz",
-            nifti(&grid(SHAPE), negative, true),
-        ),
-        (
-            "sub-02/anat/sub-02_PDw.nii.gz",
-            nifti(&grid(thin), values(thin, 4), true),
-        ),
-        (
-            "sub-02/anat/sub-02_label-lesion_mask.nii.gz",
-            image(7, true),
-        ),
-        (
-            "sub-02/anat/sub-02_acq-c_T1w.nii.gz",
-            nifti(&grid(SHAPE), vec![7.0; 18 * 17 * 16], true),
-        ),
-        ("sub-03/ct/scan.nii.gz", nifti(&grid(SHAPE), hu, true)),
-        ("derivatives/x/sub-01_T1w.nii.gz", image(8, true)),
-        (".hidden/sub-01_T1w.nii.gz", image(9, true)),
-        ("notes.txt", text("nothing")),
-    ])
-}
-
-fn write_tree(folder: &Folder, name: &str, files: &BTreeMap<&str, Vec<u8>>) {
-    for (path, bytes) in files {
-        folder.write(&format!("{name}/{path}"), bytes);
-    }
-}
 
 fn scan(
     folder: &Folder,
@@ -215,38 +148,6 @@ fn any_number_of_threads_finds_the_same() {
     }
     assert_eq!(all[0].len(), 70);
     assert!(all[0] == all[1] && all[0] == all[2]);
-}
-
-fn tar_of(files: &BTreeMap<&str, Vec<u8>>) -> Vec<u8> {
-    let mut archive = tar::Builder::new(Vec::new());
-    // Backwards: sidecars after their images.
-    for (path, bytes) in files.iter().rev() {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(0o644);
-        header.set_cksum();
-        archive
-            .append_data(&mut header, path, &bytes[..])
-            .expect("memory");
-    }
-    archive.into_inner().expect("memory")
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut out = GzEncoder::new(Vec::new(), Compression::fast());
-    out.write_all(bytes).expect("memory");
-    out.finish().expect("memory")
-}
-
-fn zip_of(files: &BTreeMap<&str, Vec<u8>>) -> Vec<u8> {
-    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    for (path, bytes) in files {
-        archive
-            .start_file(*path, zip::write::SimpleFileOptions::default())
-            .expect("memory");
-        archive.write_all(bytes).expect("memory");
-    }
-    archive.finish().expect("memory").into_inner()
 }
 
 /// What is known of volumes, whatever holds them.

@@ -14,12 +14,18 @@ use crate::error::{Result, WithPath};
 pub struct Entry {
     /// The catalogue's own number.
     pub id: i64,
+    /// That of its file.
+    pub file: i64,
     /// Name in the store.
     pub name: String,
     /// The folder or archive that was scanned.
     pub root: PathBuf,
     /// Where it is in there.
     pub place: Where,
+    /// Where a member of an archive starts: its offset in a .tar, its index in a .zip.
+    pub position: Option<u64>,
+    /// Bytes of the file or member.
+    pub bytes: u64,
     /// The data set.
     pub source: String,
     /// Who.
@@ -54,6 +60,13 @@ pub struct Selected {
 /// The volumes that are used: those that a corpus description keeps, or, without one, those that
 /// nothing speaks against.
 pub(in crate::corpus) const USED: &str = "coalesce(v.kept, v.reasons = '')";
+
+/// The used volumes and where they are.
+const ENTRY: &str = "SELECT v.id, v.name, r.path, f.path, v.member, v.frame, v.source, v.subject,
+   v.session, v.sequence, v.site, v.sha256, v.shape_x, v.shape_y, v.shape_z,
+   v.spacing_x, v.spacing_y, v.spacing_z, v.weight, v.file, v.position, v.bytes
+ FROM volumes v JOIN files f ON f.id = v.file JOIN roots r ON r.id = f.root
+ WHERE coalesce(v.kept, v.reasons = '') AND v.shape_x IS NOT NULL AND v.spacing_x IS NOT NULL";
 
 /// Volumes with their files, in the order of every list.
 const ORDER: &str = "v.source, f.path, v.member, v.frame";
@@ -120,20 +133,46 @@ impl Catalogue {
     ///
     /// [`Error::Catalogue`](crate::Error::Catalogue).
     pub fn used_after(&self, after: i64, count: usize) -> Result<Vec<Entry>> {
-        let mut query = self
-            .db
-            .prepare_cached(&format!(
-                "SELECT v.id, v.name, r.path, f.path, v.member, v.frame, v.source, v.subject,
-                   v.session, v.sequence, v.site, v.sha256, v.shape_x, v.shape_y, v.shape_z,
-                   v.spacing_x, v.spacing_y, v.spacing_z, v.weight
-                 FROM volumes v JOIN files f ON f.id = v.file JOIN roots r ON r.id = f.root
-                 WHERE v.id > ?1 AND {USED} AND v.shape_x IS NOT NULL ORDER BY v.id LIMIT ?2"
-            ))
-            .with_path(&self.path)?;
+        let sql = format!("{ENTRY} AND v.id > ?1 ORDER BY v.id LIMIT ?2");
+        let mut query = self.db.prepare_cached(&sql).with_path(&self.path)?;
         let rows = query
             .query_map(params![after, count as i64], entry)
             .with_path(&self.path)?;
         rows.collect::<rusqlite::Result<_>>().with_path(&self.path)
+    }
+
+    /// The volumes that are used of one file.
+    pub(in crate::corpus) fn used_of_file(&self, file: i64) -> Result<Vec<Entry>> {
+        let sql = format!("{ENTRY} AND v.file = ?1 ORDER BY v.id");
+        let mut query = self.db.prepare_cached(&sql).with_path(&self.path)?;
+        let rows = query.query_map([file], entry).with_path(&self.path)?;
+        rows.collect::<rusqlite::Result<_>>().with_path(&self.path)
+    }
+
+    /// The volumes that are used of one member of an archive.
+    pub(in crate::corpus) fn used_member(&self, file: i64, member: &str) -> Result<Vec<Entry>> {
+        let sql = format!("{ENTRY} AND v.file = ?1 AND v.member = ?2 ORDER BY v.frame");
+        let mut query = self.db.prepare_cached(&sql).with_path(&self.path)?;
+        let rows = query
+            .query_map(params![file, member], entry)
+            .with_path(&self.path)?;
+        rows.collect::<rusqlite::Result<_>>().with_path(&self.path)
+    }
+
+    /// Writes down which volumes could not be prepared and why, in place of what was known.
+    pub(in crate::corpus) fn set_quarantine(
+        &self,
+        found: impl Iterator<Item = (String, String)>,
+    ) -> Result<()> {
+        self.begin()?;
+        self.run("UPDATE volumes SET quarantined = NULL WHERE quarantined IS NOT NULL")?;
+        for (name, reason) in found {
+            self.execute(
+                "UPDATE volumes SET quarantined = ?2 WHERE name = ?1",
+                params![name, reason],
+            )?;
+        }
+        self.commit()
     }
 }
 
@@ -157,5 +196,8 @@ fn entry(r: &Row<'_>) -> rusqlite::Result<Entry> {
         shape: [size(12)?, size(13)?, size(14)?],
         spacing: [r.get(15)?, r.get(16)?, r.get(17)?],
         weight: r.get(18)?,
+        file: r.get(19)?,
+        position: r.get::<_, Option<i64>>(20)?.map(|n| n as u64),
+        bytes: r.get::<_, i64>(21)? as u64,
     })
 }

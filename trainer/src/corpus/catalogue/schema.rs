@@ -21,6 +21,7 @@ CREATE TABLE volumes (
   id INTEGER PRIMARY KEY,
   file INTEGER NOT NULL REFERENCES files ON DELETE CASCADE,
   member TEXT NOT NULL,            -- name within an archive, else empty
+  position INTEGER,                -- of a member: its offset in a .tar, its index in a .zip
   frame INTEGER NOT NULL,          -- index within a file of several volumes, else -1
   name TEXT NOT NULL,              -- the same wherever the corpus lies
   source TEXT NOT NULL,
@@ -58,8 +59,8 @@ INSERT OR REPLACE INTO volumes (
   manufacturer, scanner, field_strength, site, age, sex,
   min, max, mean, deviation, non_finite, voxels,
   foreground_share, foreground_mean, foreground_deviation, foreground_median, foreground_p99,
-  foreground_box, reasons, error
+  foreground_box, reasons, error, position
 ) VALUES (
   ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
-  ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39
+  ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39, ?40
 )";

@@ -1,17 +1,17 @@
 //! A thread that reads volumes.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use amaes_core::volume::VolumeError;
 
 use super::Choose;
-use crate::corpus::archive::{At, Kind, Refused, Sidecars, ZipCache, open_member, walk_tar};
+use crate::corpus::archive::{Kind, Refused, Sidecars, ZipCache, walk_tar};
+use crate::corpus::input::{InArchive, OnDisk, Passing};
 use crate::corpus::measure::Scratch;
-use crate::corpus::read::{Bytes, Task, read};
+use crate::corpus::read::{Task, read};
 use crate::corpus::record::{Record, Where};
 use crate::corpus::sidecar::{Beside, Facts, MAX_SIDECAR, MAX_TABLE, Participants};
 use crate::corpus::walk::{Job, OpenArchive, member_choice, own_name};
@@ -77,7 +77,7 @@ impl<'a> Worker<'a> {
                 } else {
                     name
                 };
-                let mut input = OnDisk(path);
+                let mut input = OnDisk::new(path);
                 let bytes = input.size();
                 let task = Task {
                     source: self.source,
@@ -107,19 +107,18 @@ impl<'a> Worker<'a> {
                     bytes,
                     choice: &choice,
                 };
-                let mut input = InArchive {
-                    path: &archive.path,
-                    at,
-                    zip: &mut self.zip,
-                };
+                let mut input = InArchive::new(&archive.path, at, &mut self.zip);
                 let mut beside = &archive.sidecars;
-                let records = match extension(name.as_ref()) {
+                let mut records = match extension(name.as_ref()) {
                     Some(".hdr") => vec![failed(
                         &task,
                         "a pair of .hdr and .img in an archive: unpack the archive",
                     )],
                     _ => read(&task, &mut input, &mut beside, &mut self.scratch),
                 };
+                for record in &mut records {
+                    record.position = Some(at.position());
+                }
                 send(Answer::Records {
                     file,
                     records,
@@ -184,7 +183,7 @@ impl<'a> Worker<'a> {
                         bytes: member.bytes,
                         choice: &choice,
                     };
-                    let mut input = Passing(Some(reader));
+                    let mut input = Passing::new(reader);
                     let mut beside: &Sidecars = &archive.sidecars;
                     let records = read(&task, &mut input, &mut beside, &mut self.scratch);
                     (records, member.bytes)
@@ -243,63 +242,6 @@ fn broken(source: &str, place: Where, why: &str) -> Record {
     };
     record.fail(&VolumeError::Read(io::Error::other(why.to_owned())));
     record
-}
-
-/// A file, or two of them.
-struct OnDisk(PathBuf);
-
-impl OnDisk {
-    fn size(&self) -> u64 {
-        let size = |p: &Path| p.metadata().map_or(0, |m| m.len());
-        match extension(&self.0) {
-            Some(".hdr") => size(&self.0) + size(&self.0.with_extension("img")),
-            _ => size(&self.0),
-        }
-    }
-}
-
-impl Bytes for OnDisk {
-    fn open(&mut self) -> io::Result<Box<dyn Read + '_>> {
-        let path = match extension(&self.0) {
-            Some(".hdr") => self.0.with_extension("img"),
-            _ => self.0.clone(),
-        };
-        Ok(Box::new(File::open(path)?))
-    }
-
-    fn header(&mut self) -> Option<io::Result<Box<dyn Read + '_>>> {
-        let open = || -> io::Result<Box<dyn Read>> { Ok(Box::new(File::open(&self.0)?)) };
-        (extension(&self.0) == Some(".hdr")).then(open)
-    }
-}
-
-/// A member that can be read again.
-struct InArchive<'a> {
-    path: &'a Path,
-    at: At,
-    zip: &'a mut ZipCache,
-}
-
-impl Bytes for InArchive<'_> {
-    fn open(&mut self) -> io::Result<Box<dyn Read + '_>> {
-        open_member(self.path, self.at, self.zip)
-    }
-}
-
-/// A member as it passes by.
-struct Passing<'a>(Option<&'a mut dyn Read>);
-
-impl Bytes for Passing<'_> {
-    fn open(&mut self) -> io::Result<Box<dyn Read + '_>> {
-        match self.0.take() {
-            Some(reader) => Ok(Box::new(reader)),
-            None => Err(io::Error::other("it has passed")),
-        }
-    }
-
-    fn again(&self) -> bool {
-        false
-    }
 }
 
 /// The sidecars of a folder.
