@@ -27,7 +27,7 @@ impl Random {
 
     /// A number below `n`, each as likely as the others to 2^-64.
     pub(crate) fn below(&mut self, n: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(n)) >> 64) as u64
+        scale(self.next(), n)
     }
 
     /// A number in `[0, 1)`.
@@ -36,44 +36,42 @@ impl Random {
     }
 }
 
-/// A permutation of `0..n` that a seed chooses: a Feistel network over the next power of four,
-/// followed until it falls below `n` (Black and Rogaway 2002, "cycle walking").
+/// A permutation of `0..n` that a seed chooses: "swap or not" (Hoang, Morris and Rogaway 2012).
+///
+/// Each round pairs every number with another and swaps half of the pairs by coin. Their bound on
+/// what remains of order among a few numbers is 2^-48 after 96 rounds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Permutation {
     n: u64,
-    half: u32,
     seed: u64,
 }
 
-const ROUNDS: u64 = 6;
+const ROUNDS: u64 = 96;
 
 impl Permutation {
-    /// For `n` up to 2^62.
+    /// For `n` from 1 to 2^62.
     pub(crate) fn new(n: u64, seed: u64) -> Self {
-        let bits = 64 - n.saturating_sub(1).leading_zeros();
-        Self {
-            n,
-            half: bits.div_ceil(2).max(1),
-            seed,
-        }
+        Self { n, seed }
     }
 
     /// Where `i` goes; `i` must be below `n`.
     pub(crate) fn apply(&self, i: u64) -> u64 {
-        let mask = (1 << self.half) - 1;
         let mut v = i;
-        loop {
-            let (mut left, mut right) = (v >> self.half, v & mask);
-            for round in 0..ROUNDS {
-                let f = mix(self.seed ^ (round << 56), right) & mask;
-                (left, right) = (right, left ^ f);
-            }
-            v = (left << self.half) | right;
-            if v < self.n {
-                return v;
+        for round in 0..ROUNDS {
+            let sum = scale(mix(self.seed, 2 * round), self.n);
+            let pair = if v <= sum { sum - v } else { sum + self.n - v };
+            let coin = mix(mix(self.seed, 2 * round + 1), v.max(pair));
+            if coin >> 63 == 1 {
+                v = pair;
             }
         }
+        v
     }
+}
+
+/// A number below `n` from one of 64 bits.
+fn scale(random: u64, n: u64) -> u64 {
+    ((u128::from(random) * u128::from(n)) >> 64) as u64
 }
 
 #[cfg(test)]
