@@ -10,6 +10,7 @@ mod fill;
 mod host;
 mod label_error;
 mod network;
+mod piece;
 mod runs;
 pub mod sliding_window;
 mod statistics;
@@ -25,5 +26,6 @@ pub use self::label_error::LabelError;
 pub use self::network::{
     InferOptions, Input, Method, OnProgress, Progress, class_map, class_map_async,
 };
+pub use self::piece::{Assembly, Output, Pieces};
 pub use self::runs::{Connectivity, Grouping};
 pub use self::statistics::{BoundingBox, LabelReport, LabelStatistics};

@@ -14,5 +14,6 @@ pub mod model;
 pub mod nn;
 pub mod preprocess;
 pub mod segment;
+pub mod surface;
 pub mod volume;
 pub mod weights;

@@ -9,37 +9,46 @@ use std::task::{Context, Poll, Waker};
 use amaes::segment::{SegmentOptions, Segmenter};
 use amaes_core::infer::{Host, Progress};
 use amaes_core::label::LabelTable;
-use amaes_core::model::{MeshNetConfig, MeshNetLayer, Spec};
+use amaes_core::model::{MeshNetConfig, MeshNetLayer, Spec, UNetConfig};
 use amaes_core::nn::Activation;
 use amaes_core::preprocess::{Normalization, Plan, Step};
 use amaes_core::volume::{
-    Affine, Grid, Header, ReadOptions, Volume, WriteOptions, read_labels, write_volume,
+    Affine, Grid, Header, ReadOptions, Volume, WriteOptions, read_labels, write_labels,
+    write_volume,
 };
 use amaes_core::weights::{Hints, ModelFile, Precision, Provenance, collect};
 use amaes_wasm::error::{Error, ErrorKind};
+use amaes_wasm::labels::{LabelMap, SurfaceFormat};
 use amaes_wasm::model::{Files, Network};
-use amaes_wasm::session::{Options, Session};
+use amaes_wasm::session::{Helper, Options, Session};
 use burn::tensor::{Device, Distribution, Tensor};
 
 const SHAPE: [usize; 3] = [24, 20, 22];
 
 fn model_file(device: &Device) -> Vec<u8> {
+    written(&mesh_net(), device)
+}
+
+fn mesh_net() -> Spec {
     let layers = [1, 2, 1].map(|dilation| MeshNetLayer {
         channels: 4,
         dilation,
     });
-    let spec = Spec::MeshNet(MeshNetConfig {
+    Spec::MeshNet(MeshNetConfig {
         in_channels: 1,
         out_channels: 3,
         layers: layers.to_vec(),
         activation: Activation::Elu,
         norm: false,
         bias: true,
-    });
+    })
+}
+
+fn written(spec: &Spec, device: &Device) -> Vec<u8> {
     device.seed(3);
     let state = collect(&spec.init(device).expect("a network")).expect("its weights");
     let file = ModelFile {
-        spec,
+        spec: spec.clone(),
         plan: Plan {
             steps: vec![Step::Normalize(Normalization::Quantile {
                 low: 0.5,
@@ -92,16 +101,32 @@ impl Host for Counting {
 }
 
 /// On the processor nothing has to be waited for.
-fn run(session: &mut Session, most: usize) -> Result<usize, Error> {
-    let mut host = Counting { calls: 0, most };
-    {
-        let future = pin!(session.run(&mut host));
-        match future.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(result) => result?,
-            Poll::Pending => panic!("nothing to wait for"),
-        }
+fn now<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => panic!("nothing to wait for"),
     }
+}
+
+/// Runs all pieces; those of odd numbers by `helper`, where there is one.
+fn shared(session: &mut Session, most: usize, helper: Option<&Helper>) -> Result<usize, Error> {
+    let mut host = Counting { calls: 0, most };
+    for piece in 0..session.plan()? {
+        let output = match helper.filter(|_| piece % 2 == 1) {
+            Some(helper) => {
+                let (values, shape) = session.piece_input(piece)?;
+                now(helper.run(piece, &values, shape, &mut host))?
+            }
+            None => now(session.run_piece(piece, &mut host))?,
+        };
+        session.add(&output)?;
+    }
+    session.assemble()?;
     Ok(host.calls)
+}
+
+fn run(session: &mut Session, most: usize) -> Result<usize, Error> {
+    shared(session, most, None)
 }
 
 fn open(bytes: Vec<u8>, device: &Device) -> Result<Rc<Network>, Error> {
@@ -152,6 +177,77 @@ fn a_session_gives_what_the_command_gives() {
         assert_eq!(header.affine(), theirs.header.affine());
         assert_eq!(session.prepared_file().expect("a file"), file);
     }
+}
+
+#[test]
+fn pieces_may_run_elsewhere() {
+    let device = Device::flex();
+    let image = image(&device);
+    let unet = Spec::UNet(UNetConfig {
+        filters: 4,
+        ..UNetConfig::b(1, 3)
+    });
+    for spec in [mesh_net(), unet] {
+        let network = open(written(&spec, &device), &device).expect("a model");
+        let file = |workers: usize| {
+            let options = Options {
+                patch: Some([16; 3]),
+                workers: Some(workers),
+                ..Options::default()
+            };
+            let mut session = Session::new(Rc::clone(&network), device.clone(), options.clone());
+            session.push(&image).expect("good bytes");
+            session.end_channel().expect("a good image");
+            let helper = Helper::new(Rc::clone(&network), device.clone(), &options, SHAPE);
+            let helper = helper.expect("a plan");
+            let helper = (workers > 1).then_some(&helper);
+            shared(&mut session, usize::MAX, helper).expect("labels");
+            session.native_file().expect("a file")
+        };
+        let alone = file(1);
+        assert_eq!(alone, file(2), "{}", spec.name());
+        assert_eq!(alone, file(5), "{}", spec.name());
+    }
+}
+
+#[test]
+fn label_maps_are_measured_compared_and_meshed() {
+    let grid = Grid {
+        shape: [6, 5, 4],
+        affine: Affine([[2., 0., 0., -9.], [0., 0., 1., 4.], [0., -1., 0., 7.]]),
+    };
+    let file = |grid: &Grid, labels: Vec<u16>| {
+        let volume = Volume::new(grid.clone(), labels).expect("as many values");
+        let mut bytes = Vec::new();
+        let options = WriteOptions::GZIP;
+        write_labels(&mut bytes, &Header::new(grid), &volume, &options).expect("memory");
+        bytes
+    };
+    let first: Vec<u16> = (0..120).map(|i| u16::from(i % 6 < 2) * 3).collect();
+    let second: Vec<u16> = (0..120).map(|i| u16::from(i % 6 < 3) * 3).collect();
+    let mut a = LabelMap::read(&file(&grid, first)).expect("labels");
+    let b = LabelMap::read(&file(&grid, second)).expect("labels");
+    let overlap = a.compare(&b).expect("one grid");
+    assert_eq!((overlap.len(), overlap[0].value), (1, 3));
+    assert_eq!(overlap[0].dice, 2.0 * 40.0 / (40.0 + 60.0));
+
+    let report = a.measure(&LabelTable::generic(4)).expect("a report");
+    assert_eq!(report.labels[2].voxels, 40);
+    assert_eq!(report.labels[2].volume_ml, 0.08);
+    let stl = a.surface(3, SurfaceFormat::Stl, 0).expect("a surface");
+    let count = u32::from_le_bytes([stl[80], stl[81], stl[82], stl[83]]);
+    assert_eq!(stl.len(), 84 + 50 * count as usize);
+    let ply = a.surface(3, SurfaceFormat::Ply, 5).expect("a surface");
+    assert!(ply.starts_with(b"ply\nformat binary_little_endian 1.0\n"));
+    assert_eq!(kind(a.surface(1, SurfaceFormat::Ply, 0)), ErrorKind::Option);
+
+    let mut moved = grid.clone();
+    moved.affine.0[0][3] += 1.0;
+    let moved = LabelMap::read(&file(&moved, vec![3; 120])).expect("labels");
+    assert_eq!(kind(a.compare(&moved)), ErrorKind::Image);
+    assert_eq!(kind(LabelMap::read(b"no volume")), ErrorKind::Volume);
+    a.push(&image(&Device::flex())).expect("good bytes");
+    assert_eq!(kind(a.measure(&LabelTable::generic(4))), ErrorKind::Image);
 }
 
 #[test]

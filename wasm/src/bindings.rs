@@ -14,9 +14,10 @@ use std::ops::ControlFlow;
 use std::panic;
 use std::rc::Rc;
 
-use amaes_core::infer::{Host, Progress};
+use amaes_core::infer::{Host, Output, Progress};
+use amaes_core::label::LabelTable;
 use burn::tensor::Device;
-use js_sys::{Function, JSON, Promise, Reflect, Uint8Array};
+use js_sys::{Float32Array, Function, JSON, Promise, Reflect, Uint8Array, Uint16Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
@@ -25,8 +26,9 @@ use self::cpu::open;
 #[cfg(feature = "webgpu")]
 use self::webgpu::open;
 use crate::error::{Error, ErrorKind};
+use crate::labels::{LabelMap, SurfaceFormat};
 use crate::model::{Files, Network};
-use crate::session::{Options, Session};
+use crate::session::{Helper, Options, Session};
 
 #[wasm_bindgen]
 extern "C" {
@@ -114,16 +116,40 @@ impl Engine {
     ///
     /// Of the kind `option`.
     pub fn begin(&self, model: &LoadedModel, options: &str) -> Result<Run, Error> {
-        let mut options = Options::parse(options)?;
-        options.max_buffer_bytes = match (options.max_buffer_bytes, self.max_buffer_bytes) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+        let options = self.options(options)?;
         Ok(Run(Session::new(
             Rc::clone(&model.network),
             self.device.clone(),
             options,
         )))
+    }
+
+    /// A helper for a segmentation in another module, of an image of this shape.
+    ///
+    /// # Errors
+    ///
+    /// Those of `begin` and of the run's `plan`.
+    pub fn help(
+        &self,
+        model: &LoadedModel,
+        options: &str,
+        shape: Vec<u32>,
+    ) -> Result<PieceHelper, Error> {
+        let options = self.options(options)?;
+        let network = Rc::clone(&model.network);
+        let helper = Helper::new(network, self.device.clone(), &options, edges(&shape)?)?;
+        Ok(PieceHelper(helper))
+    }
+}
+
+impl Engine {
+    fn options(&self, json: &str) -> Result<Options, Error> {
+        let mut options = Options::parse(json)?;
+        options.max_buffer_bytes = match (options.max_buffer_bytes, self.max_buffer_bytes) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        Ok(options)
     }
 }
 
@@ -188,14 +214,65 @@ impl Run {
         self.0.end_channel()
     }
 
-    /// Runs the network. `on_progress(done, total)` is awaited after each piece of work and stops
-    /// the run with `false`.
+    /// Cuts the run into pieces; returns how many.
     ///
     /// # Errors
     ///
-    /// Of the kinds `image`, `option`, `memory`, `device` and `cancelled`.
-    pub async fn infer(&mut self, on_progress: Function) -> Result<(), Error> {
-        self.0.run(&mut Page(on_progress)).await
+    /// Of the kinds `image`, `option` and `memory`.
+    pub fn plan(&mut self) -> Result<u32, Error> {
+        Ok(self.0.plan()? as u32)
+    }
+
+    /// Voxels of the image as the network sees it.
+    ///
+    /// # Errors
+    ///
+    /// Before `plan`.
+    pub fn shape(&self) -> Result<Vec<u32>, Error> {
+        Ok(self.0.shape()?.map(|n| n as u32).to_vec())
+    }
+
+    /// What a piece reads, for a helper.
+    ///
+    /// # Errors
+    ///
+    /// Before `plan`.
+    #[wasm_bindgen(js_name = pieceInput)]
+    pub fn piece_input(&self, piece: u32) -> Result<PieceInput, Error> {
+        let (values, shape) = self.0.piece_input(piece as usize)?;
+        Ok(PieceInput { values, shape })
+    }
+
+    /// Runs a piece and keeps its output for `add`. `on_progress(share)` is awaited after each
+    /// bounded piece of work and stops the run with `false`.
+    ///
+    /// # Errors
+    ///
+    /// Of the kinds `device` and `cancelled`.
+    #[wasm_bindgen(js_name = runPiece)]
+    pub async fn run_piece(&self, piece: u32, on_progress: Function) -> Result<PieceOutput, Error> {
+        let mut page = Page(on_progress);
+        Ok(PieceOutput(
+            self.0.run_piece(piece as usize, &mut page).await?,
+        ))
+    }
+
+    /// Adds the output of the next piece.
+    ///
+    /// # Errors
+    ///
+    /// Of the kind `device`, when it is not that piece's.
+    pub fn add(&self, output: &PieceOutput) -> Result<(), Error> {
+        self.0.add(&output.0)
+    }
+
+    /// Makes the labels of the pieces.
+    ///
+    /// # Errors
+    ///
+    /// Of the kinds `device` and `memory`.
+    pub fn assemble(&mut self) -> Result<(), Error> {
+        self.0.assemble()
     }
 
     /// Measures the labels, as JSON; with intensities where the first channel was pushed again.
@@ -204,9 +281,7 @@ impl Run {
     ///
     /// Of the kind `volume`.
     pub fn measure(&mut self) -> Result<String, Error> {
-        let report = self.0.measure()?;
-        serde_json::to_string(&report)
-            .map_err(|e| Error::new(ErrorKind::Order, e.to_string(), "Please report this."))
+        written(&self.0.measure()?)
     }
 
     /// The labels on the native grid, a `.nii.gz` file.
@@ -230,6 +305,162 @@ impl Run {
     }
 }
 
+/// What a piece reads.
+#[wasm_bindgen]
+pub struct PieceInput {
+    values: Vec<f32>,
+    shape: [usize; 3],
+}
+
+#[wasm_bindgen]
+impl PieceInput {
+    /// `[channels, x, y, z]`, last axis fastest.
+    #[wasm_bindgen(getter)]
+    pub fn values(&self) -> Float32Array {
+        Float32Array::from(self.values.as_slice())
+    }
+
+    /// Voxels along x, y and z.
+    #[wasm_bindgen(getter)]
+    pub fn shape(&self) -> Vec<u32> {
+        self.shape.map(|n| n as u32).to_vec()
+    }
+}
+
+/// What a piece gave.
+#[wasm_bindgen]
+pub struct PieceOutput(Output);
+
+#[wasm_bindgen]
+impl PieceOutput {
+    /// One from another module.
+    #[wasm_bindgen(constructor)]
+    pub fn new(classes: Option<Vec<u16>>, logits: Option<Vec<f32>>) -> PieceOutput {
+        Self(match classes {
+            Some(classes) => Output::Classes(classes),
+            None => Output::Logits(logits.unwrap_or_default()),
+        })
+    }
+
+    /// Classes, where it gave those.
+    #[wasm_bindgen(getter)]
+    pub fn classes(&self) -> Option<Uint16Array> {
+        match &self.0 {
+            Output::Classes(classes) => Some(Uint16Array::from(classes.as_slice())),
+            Output::Logits(_) => None,
+        }
+    }
+
+    /// Logits, where it gave those.
+    #[wasm_bindgen(getter)]
+    pub fn logits(&self) -> Option<Float32Array> {
+        match &self.0 {
+            Output::Logits(logits) => Some(Float32Array::from(logits.as_slice())),
+            Output::Classes(_) => None,
+        }
+    }
+}
+
+/// Runs pieces for another module.
+#[wasm_bindgen]
+pub struct PieceHelper(Helper);
+
+#[wasm_bindgen]
+impl PieceHelper {
+    /// Runs a piece on what the other module's `pieceInput` gave.
+    ///
+    /// # Errors
+    ///
+    /// Of the kinds `device` and `cancelled`.
+    pub async fn run(
+        &self,
+        piece: u32,
+        values: Vec<f32>,
+        shape: Vec<u32>,
+        on_progress: Function,
+    ) -> Result<PieceOutput, Error> {
+        let shape = edges(&shape)?;
+        let mut page = Page(on_progress);
+        let output = self.0.run(piece as usize, &values, shape, &mut page);
+        Ok(PieceOutput(output.await?))
+    }
+}
+
+/// A label map from a file.
+#[wasm_bindgen]
+pub struct Labels(LabelMap);
+
+#[wasm_bindgen]
+impl Labels {
+    /// Reads it.
+    ///
+    /// # Errors
+    ///
+    /// Of the kind `volume`.
+    #[wasm_bindgen(constructor)]
+    pub fn new(bytes: &[u8]) -> Result<Labels, Error> {
+        LabelMap::read(bytes).map(Self)
+    }
+
+    /// Takes the next bytes of the image that the labels lie on.
+    ///
+    /// # Errors
+    ///
+    /// Of the kind `volume`.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.0.push(bytes)
+    }
+
+    /// Measures the labels of a table (both as JSON).
+    ///
+    /// # Errors
+    ///
+    /// Of the kinds `option`, `volume` and `image`.
+    pub fn measure(&mut self, table: &str) -> Result<String, Error> {
+        let table: LabelTable = serde_json::from_str(table).map_err(|e| option(e.to_string()))?;
+        written(&self.0.measure(&table)?)
+    }
+
+    /// Dice's coefficient for each label, as JSON.
+    ///
+    /// # Errors
+    ///
+    /// Of the kind `image`.
+    pub fn compare(&self, other: &Labels) -> Result<String, Error> {
+        written(&self.0.compare(&other.0)?)
+    }
+
+    /// A file of the surface about a label: `format` is `stl` or `ply`.
+    ///
+    /// # Errors
+    ///
+    /// Of the kinds `option` and `memory`.
+    pub fn surface(&self, label: u16, format: &str, smoothing: u32) -> Result<Vec<u8>, Error> {
+        let format = match format {
+            "stl" => SurfaceFormat::Stl,
+            "ply" => SurfaceFormat::Ply,
+            _ => return Err(option(format!("`{format}` is no format of surfaces"))),
+        };
+        self.0.surface(label, format, smoothing as usize)
+    }
+}
+
+fn option(message: String) -> Error {
+    Error::new(ErrorKind::Option, message, "Change the option.")
+}
+
+fn edges(shape: &[u32]) -> Result<[usize; 3], Error> {
+    let shape: [u32; 3] = shape
+        .try_into()
+        .map_err(|_| option(format!("a shape of {} numbers", shape.len())))?;
+    Ok(shape.map(|n| n as usize))
+}
+
+fn written(value: &impl serde::Serialize) -> Result<String, Error> {
+    serde_json::to_string(value)
+        .map_err(|e| Error::new(ErrorKind::Order, e.to_string(), "Please report this."))
+}
+
 /// The page, which is told of progress.
 struct Page(Function);
 
@@ -237,8 +468,8 @@ impl Host for Page {
     const AWAITS: bool = true;
 
     async fn progress(&mut self, progress: Progress) -> ControlFlow<()> {
-        let (done, total) = (progress.done as f64, progress.total as f64);
-        let told = self.0.call2(&JsValue::NULL, &done.into(), &total.into());
+        let share = progress.done as f64 / progress.total as f64;
+        let told = self.0.call1(&JsValue::NULL, &share.into());
         let answer = match told {
             Ok(answer) => JsFuture::from(Promise::resolve(&answer)).await,
             Err(thrown) => Err(thrown),

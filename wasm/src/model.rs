@@ -5,9 +5,7 @@ use std::io;
 
 use amaes_core::infer::InferError;
 use amaes_core::label::LabelTable;
-use amaes_core::model::Model;
-#[cfg(doc)]
-use amaes_core::model::Spec;
+use amaes_core::model::{Model, Spec};
 use amaes_core::weights::{
     Format, LoadOptions, ModelFile, Opened, ReadOptions, detect, load_into, open, open_tfjs,
 };
@@ -60,6 +58,10 @@ impl Network {
             notes,
             parameters,
         })
+    }
+
+    pub(crate) fn parts(&self) -> (&Model, &Spec) {
+        (&self.model, &self.file.spec)
     }
 
     /// What is known about the model, as JSON for a page.

@@ -1,10 +1,13 @@
 //! One segmentation, step by step: channels arrive in pieces, the network runs, the image arrives
 //! once more to be measured, results leave as files.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use amaes_core::infer::sliding_window::{SlidingWindow, Weighting};
-use amaes_core::infer::{Host, InferOptions, LabelReport, class_map_async};
+use amaes_core::infer::{
+    Assembly, Host, InferError, InferOptions, Input, LabelReport, Output, Pieces,
+};
 use amaes_core::label::Label;
 use amaes_core::preprocess::Trace;
 use amaes_core::segment::{self, Channels, Cleaning};
@@ -33,6 +36,8 @@ pub struct Options {
     pub memory_limit: Option<u64>,
     /// Bytes of the largest single buffer.
     pub max_buffer_bytes: Option<u64>,
+    /// Pieces that run at the same time, in as many modules.
+    pub workers: Option<usize>,
 }
 
 impl Options {
@@ -45,6 +50,24 @@ impl Options {
         serde_json::from_str(json)
             .map_err(|e| Error::new(ErrorKind::Option, e.to_string(), "Change the option."))
     }
+
+    /// The settings of inference for a network.
+    pub fn infer(&self, network: &Network) -> InferOptions {
+        let (hints, default) = (&network.file.hints, SlidingWindow::default());
+        let unlimited = InferOptions::default().max_tensor_bytes;
+        InferOptions {
+            window: SlidingWindow {
+                patch: self.patch.or(hints.patch).unwrap_or(default.patch),
+                overlap: self.overlap.or(hints.overlap).unwrap_or(default.overlap),
+                weighting: Weighting::Gaussian,
+                mirror: self.mirror,
+            },
+            memory_limit: self.memory_limit,
+            max_tensor_bytes: self.max_buffer_bytes.unwrap_or(unlimited),
+            workers: self.workers.unwrap_or(1),
+            ..InferOptions::default()
+        }
+    }
 }
 
 /// Labels and what they were made for.
@@ -56,9 +79,19 @@ struct Labelled {
     native: Volume<Label>,
 }
 
+/// A run that has been cut into pieces.
+struct Running {
+    channels: Channels,
+    pieces: Pieces,
+    /// Outputs arrive while a piece runs.
+    assembly: RefCell<Assembly>,
+}
+
 enum State {
     Preparing(Box<Channels>),
-    Running,
+    Running(Box<Running>),
+    /// Between two states.
+    Moving,
     Done(Box<Labelled>),
 }
 
@@ -126,29 +159,103 @@ impl Session {
         Ok(())
     }
 
-    /// Runs the network and makes the labels.
+    /// Cuts the run into pieces; returns how many.
     ///
     /// # Errors
     ///
-    /// When the channels do not suit the network, memory does not suffice, the device fails or
-    /// `host` stops the run.
-    pub async fn run<H: Host>(&mut self, host: &mut H) -> Result<()> {
-        let State::Preparing(channels) = std::mem::replace(&mut self.state, State::Running) else {
+    /// When the channels do not suit the network, or memory does not suffice.
+    pub fn plan(&mut self) -> Result<usize> {
+        let missing = || Error::order("no channel was given");
+        let State::Preparing(channels) = std::mem::replace(&mut self.state, State::Moving) else {
             return Err(Error::order("the network has run already"));
         };
-        let file = &self.network.file;
-        let missing = || Error::order("no channel was given");
-        let classes = class_map_async(
-            &self.network.model,
-            &file.spec,
-            channels.input().ok_or_else(missing)?,
-            &self.infer_options(),
-            &self.device,
-            host,
-        )
-        .await?;
-        let (header, trace) = channels.into_origin().ok_or_else(missing)?;
-        let mut prepared = segment::labels(&classes, &trace.prepared, &file.labels)?;
+        let (model, spec) = self.network.parts();
+        let input = channels.input().ok_or_else(missing)?;
+        if input.channels != spec.in_channels() {
+            let (expected, found) = (spec.in_channels(), input.channels);
+            return Err(InferError::Channels { expected, found }.into());
+        }
+        let pieces = Pieces::plan(model, spec, input.shape, &self.options.infer(&self.network))?;
+        let count = pieces.count();
+        self.state = State::Running(Box::new(Running {
+            assembly: RefCell::new(pieces.assembly(spec)),
+            channels: *channels,
+            pieces,
+        }));
+        Ok(count)
+    }
+
+    fn running(&self) -> Result<&Running> {
+        match &self.state {
+            State::Running(running) => Ok(running),
+            _ => Err(Error::order("the run has not been cut into pieces")),
+        }
+    }
+
+    /// Voxels of the image as the network sees it.
+    ///
+    /// # Errors
+    ///
+    /// Before [`plan`](Self::plan).
+    pub fn shape(&self) -> Result<[usize; 3]> {
+        let input = self.running()?.channels.input();
+        let input = input.ok_or_else(|| Error::order("no channel was given"))?;
+        Ok(input.shape)
+    }
+
+    /// What a piece reads, `[channels, x, y, z]`, and its shape: for a [`Helper`].
+    ///
+    /// # Errors
+    ///
+    /// Before [`plan`](Self::plan).
+    pub fn piece_input(&self, piece: usize) -> Result<(Vec<f32>, [usize; 3])> {
+        let running = self.running()?;
+        let input = running.channels.input();
+        let input = input.ok_or_else(|| Error::order("no channel was given"))?;
+        Ok(running.pieces.input(piece, input))
+    }
+
+    /// Runs a piece.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails or `host` stops the run.
+    pub async fn run_piece<H: Host>(&self, piece: usize, host: &mut H) -> Result<Output> {
+        let running = self.running()?;
+        let input = running.channels.input();
+        let input = input.ok_or_else(|| Error::order("no channel was given"))?;
+        let network = self.network.parts();
+        let output = running
+            .pieces
+            .run(piece, input, network, &self.device, host);
+        Ok(output.await?)
+    }
+
+    /// Adds the output of the next piece, whoever ran it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not that piece's.
+    pub fn add(&self, output: &Output) -> Result<()> {
+        Ok(self.running()?.assembly.borrow_mut().add(output)?)
+    }
+
+    /// Makes the labels of the pieces.
+    ///
+    /// # Errors
+    ///
+    /// When a piece is missing or memory does not suffice.
+    pub fn assemble(&mut self) -> Result<()> {
+        let State::Running(running) = std::mem::replace(&mut self.state, State::Moving) else {
+            return Err(Error::order("the run has not been cut into pieces"));
+        };
+        let Running {
+            channels, assembly, ..
+        } = *running;
+        let classes = assembly.into_inner().finish()?;
+        let origin = channels.into_origin();
+        let (header, trace) = origin.ok_or_else(|| Error::order("no channel was given"))?;
+        let mut prepared = segment::labels(&classes, &trace.prepared, &self.network.file.labels)?;
         drop(classes);
         self.options.cleaning.apply(&mut prepared)?;
         let native = trace.restore_labels(&prepared)?;
@@ -159,23 +266,6 @@ impl Session {
             native,
         }));
         Ok(())
-    }
-
-    fn infer_options(&self) -> InferOptions {
-        let (hints, default) = (&self.network.file.hints, SlidingWindow::default());
-        let options = &self.options;
-        let unlimited = InferOptions::default().max_tensor_bytes;
-        InferOptions {
-            window: SlidingWindow {
-                patch: options.patch.or(hints.patch).unwrap_or(default.patch),
-                overlap: options.overlap.or(hints.overlap).unwrap_or(default.overlap),
-                weighting: Weighting::Gaussian,
-                mirror: options.mirror,
-            },
-            memory_limit: options.memory_limit,
-            max_tensor_bytes: options.max_buffer_bytes.unwrap_or(unlimited),
-            ..InferOptions::default()
-        }
     }
 
     fn done(&self) -> Result<&Labelled> {
@@ -219,6 +309,59 @@ impl Session {
     pub fn prepared_file(&self) -> Result<Vec<u8>> {
         let done = self.done()?;
         file(&done.header.on_grid(&done.trace.prepared), &done.prepared)
+    }
+}
+
+/// Runs pieces for a session in another module.
+pub struct Helper {
+    network: Rc<Network>,
+    device: Device,
+    pieces: Pieces,
+}
+
+impl Helper {
+    /// One for a session with the same network and options whose image has this shape.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Session::plan`].
+    pub fn new(
+        network: Rc<Network>,
+        device: Device,
+        options: &Options,
+        shape: [usize; 3],
+    ) -> Result<Self> {
+        let (model, spec) = network.parts();
+        let pieces = Pieces::plan(model, spec, shape, &options.infer(&network))?;
+        Ok(Self {
+            network,
+            device,
+            pieces,
+        })
+    }
+
+    /// Runs a piece on what [`Session::piece_input`] gave.
+    ///
+    /// # Errors
+    ///
+    /// When the values are not the piece's, the device fails or `host` stops the run.
+    pub async fn run<H: Host>(
+        &self,
+        piece: usize,
+        values: &[f32],
+        shape: [usize; 3],
+        host: &mut H,
+    ) -> Result<Output> {
+        let network = self.network.parts();
+        let part = Input {
+            data: values,
+            channels: network.1.in_channels(),
+            shape,
+        };
+        let output = self
+            .pieces
+            .run_part(piece, part, network, &self.device, host);
+        Ok(output.await?)
     }
 }
 

@@ -6,8 +6,8 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::InferError;
 use super::host::{Blocking, Host, data, now, report};
+use super::piece::{Pieces, Share};
 use super::sliding_window::{self, SlidingWindow};
-use super::tile::{self, TilePlan};
 use crate::label::Label;
 use crate::model::{Model, Spec};
 
@@ -28,7 +28,7 @@ impl Input<'_> {
         self.shape.iter().product()
     }
 
-    fn validate(&self, channels: usize) -> Result<(), InferError> {
+    pub(super) fn validate(&self, channels: usize) -> Result<(), InferError> {
         if self.channels != channels {
             return Err(InferError::Channels {
                 expected: channels,
@@ -58,6 +58,14 @@ impl Input<'_> {
         device: &Device,
     ) -> Tensor<5> {
         let size = [0, 1, 2].map(|a| end[a] - start[a]);
+        let values = self.copied(start, end, outside);
+        let data = TensorData::new(values, [1, self.channels, size[0], size[1], size[2]]);
+        Tensor::from_data(data, device)
+    }
+
+    /// The box `[start, end)` as `[channels, x, y, z]`; outside the image, `outside`.
+    pub(super) fn copied(&self, start: [usize; 3], end: [usize; 3], outside: f32) -> Vec<f32> {
+        let size = [0, 1, 2].map(|a| end[a] - start[a]);
         let inside = [0, 1, 2].map(|a| end[a].min(self.shape[a]).saturating_sub(start[a]));
         let mut values = vec![outside; self.channels * size.iter().product::<usize>()];
         for c in 0..self.channels {
@@ -71,8 +79,16 @@ impl Input<'_> {
                 }
             }
         }
-        let data = TensorData::new(values, [1, self.channels, size[0], size[1], size[2]]);
-        Tensor::from_data(data, device)
+        values
+    }
+
+    /// What stands for the voxels outside the image in a box that ends at `end`: its smallest
+    /// value.
+    pub(super) fn outside(&self, end: [usize; 3]) -> f32 {
+        match (0..3).any(|axis| end[axis] > self.shape[axis]) {
+            true => self.data.iter().copied().fold(f32::INFINITY, f32::min),
+            false => 0.0,
+        }
     }
 }
 
@@ -103,6 +119,9 @@ pub struct InferOptions {
     pub memory_limit: Option<u64>,
     /// Bytes of the largest single tensor.
     pub max_tensor_bytes: u64,
+    /// Pieces that run at the same time, where a caller shares them out. Tiles share the memory;
+    /// windows do not shrink for it, since the labels would change.
+    pub workers: usize,
 }
 
 impl Default for InferOptions {
@@ -112,6 +131,7 @@ impl Default for InferOptions {
             window: SlidingWindow::default(),
             memory_limit: None,
             max_tensor_bytes: u64::MAX,
+            workers: 1,
         }
     }
 }
@@ -163,48 +183,52 @@ pub async fn class_map_async<H: Host>(
     host: &mut H,
 ) -> Result<Vec<Label>, InferError> {
     input.validate(spec.in_channels())?;
-    let tileable = match (model, spec) {
-        (Model::MeshNet(net), Spec::MeshNet(config)) if !config.norm => Some((net, config)),
-        _ => None,
-    };
-    let mesh = matches!(spec, Spec::MeshNet(_));
-    match (options.method, tileable) {
-        (Method::Auto | Method::Tiles, Some((net, config))) => {
-            let plan = TilePlan::fit(config, input.shape, options)?;
-            tile::run_async(net, &plan, input, device, host).await
-        }
-        (Method::Tiles, None) => Err(InferError::Option {
-            field: "method",
-            value: "tiles".into(),
-            must: "only a MeshNet without norm can be tiled exactly",
+    let pieces = Pieces::plan(model, spec, input.shape, options)?;
+    let mut assembly = pieces.assembly(spec);
+    let (count, units) = (pieces.count(), pieces.units());
+    for piece in 0..count {
+        let mut share = Share {
+            host: &mut *host,
+            before: piece as u64 * units,
+            total: count as u64 * units,
+        };
+        let network = (model, spec);
+        let output = pieces
+            .run(piece, input, network, device, &mut share)
+            .await?;
+        assembly.add(&output)?;
+    }
+    assembly.finish()
+}
+
+/// Whether the whole volume's tensors fit.
+pub(super) fn check_whole(
+    spec: &Spec,
+    shape: [usize; 3],
+    options: &InferOptions,
+) -> Result<(), InferError> {
+    let multiple = spec.edge_multiple();
+    let voxels: usize = shape.iter().map(|n| n.next_multiple_of(multiple)).product();
+    let needed = sliding_window::largest_bytes(spec, voxels as u64);
+    match needed > options.max_tensor_bytes {
+        true => Err(InferError::Tensor {
+            needed,
+            limit: options.max_tensor_bytes,
         }),
-        (Method::Whole, _) => whole(model, spec, input, options, device, host).await,
-        (Method::Auto, None) if mesh => whole(model, spec, input, options, device, host).await,
-        (Method::Auto | Method::Window, _) => {
-            sliding_window::run(model, spec, input, options, device, host).await
-        }
+        false => Ok(()),
     }
 }
 
-async fn whole<H: Host>(
+pub(super) async fn whole<H: Host>(
     model: &Model,
     spec: &Spec,
     input: Input<'_>,
-    options: &InferOptions,
     device: &Device,
     host: &mut H,
 ) -> Result<Vec<Label>, InferError> {
     let multiple = spec.edge_multiple();
     let end = input.shape.map(|n| n.next_multiple_of(multiple));
-    let needed = sliding_window::largest_bytes(spec, end.iter().product::<usize>() as u64);
-    if needed > options.max_tensor_bytes {
-        return Err(InferError::Tensor {
-            needed,
-            limit: options.max_tensor_bytes,
-        });
-    }
-    let minimum = input.data.iter().copied().fold(f32::INFINITY, f32::min);
-    let classes = model.classify(input.window([0; 3], end, minimum, device));
+    let classes = model.classify(input.window([0; 3], end, input.outside(end), device));
     let [x, y, z] = input.shape;
     let classes = labels::<H>(classes.slice([0..1, 0..1, 0..x, 0..y, 0..z])).await?;
     report(host, 1, 1).await?;

@@ -3,11 +3,11 @@
 //! Windows run in order of x; planes that no later window touches are decided at once, so that
 //! logits are held for one window's depth of planes and not for the volume.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::host::{Host, data, report};
-use super::{InferError, InferOptions, Input};
+use super::host::{Host, data};
+use super::{InferError, InferOptions};
 use crate::label::Label;
 use crate::model::{MedNeXtDecoder, Model, Spec};
 
@@ -143,59 +143,97 @@ fn fit_patch(
     }
 }
 
-/// Runs the network window by window.
-///
-/// # Errors
-///
-/// [`InferError::Option`] for an overlap outside 0..1, [`InferError::Memory`] and
-/// [`InferError::Tensor`] when no window fits the limits, [`InferError::Cancelled`] when `host`
-/// breaks.
-pub async fn run<H: Host>(
-    model: &Model,
-    spec: &Spec,
-    input: Input<'_>,
-    options: &InferOptions,
-    device: &Device,
-    host: &mut H,
-) -> Result<Vec<Label>, InferError> {
-    let window = &options.window;
-    if !(0.0..1.0).contains(&window.overlap) {
-        return Err(InferError::Option {
-            field: "overlap",
-            value: window.overlap.to_string(),
-            must: "it must be at least 0 and below 1",
-        });
-    }
-    let patch = fit_patch(spec, input.shape, options)?;
-    // A volume smaller than a window is padded at its high ends.
-    let padded = [0, 1, 2].map(|a| input.shape[a].max(patch[a]));
-    let outside = input.data.iter().copied().fold(f32::INFINITY, f32::min);
-    let [xs, ys, zs] = [0, 1, 2].map(|a| starts(padded[a], patch[a], window.overlap));
-    let weights = patch.map(|n| profile(window.weighting, n));
-    let classes = spec.out_channels();
-    let mut sums = Sums::new(classes, patch[0], [padded[1], padded[2]]);
-    let mut out = vec![0; input.voxels()];
-    let total = (xs.len() * ys.len() * zs.len()) as u64;
-    let mut done = 0;
-    for (i, &x) in xs.iter().enumerate() {
-        for &y in &ys {
-            for &z in &zs {
-                let start = [x, y, z];
-                let end = [0, 1, 2].map(|a| start[a] + patch[a]);
-                let logits = predict(
-                    model,
-                    input.window(start, end, outside, device),
-                    window.mirror,
-                );
-                sums.add(&values::<H>(logits).await?, patch, [y, z], &weights);
-                done += 1;
-                report(host, done, total).await?;
-            }
+/// The windows of one run.
+#[derive(Clone, Debug)]
+pub(super) struct Windows {
+    patch: [usize; 3],
+    /// The volume; padded at its high ends where it is smaller than a window.
+    padded: [usize; 3],
+    starts: [Vec<usize>; 3],
+    weights: [Vec<f32>; 3],
+    mirror: bool,
+}
+
+impl Windows {
+    /// The windows that fit the options' limits.
+    pub(super) fn fit(
+        spec: &Spec,
+        shape: [usize; 3],
+        options: &InferOptions,
+    ) -> Result<Self, InferError> {
+        let window = &options.window;
+        if !(0.0..1.0).contains(&window.overlap) {
+            return Err(InferError::Option {
+                field: "overlap",
+                value: window.overlap.to_string(),
+                must: "it must be at least 0 and below 1",
+            });
         }
-        let next = xs.get(i + 1).copied().unwrap_or(padded[0]);
-        sums.decide(x, next, input.shape, &mut out);
+        let patch = fit_patch(spec, shape, options)?;
+        let padded = [0, 1, 2].map(|a| shape[a].max(patch[a]));
+        Ok(Self {
+            patch,
+            padded,
+            starts: [0, 1, 2].map(|a| starts(padded[a], patch[a], window.overlap)),
+            weights: patch.map(|n| profile(window.weighting, n)),
+            mirror: window.mirror,
+        })
     }
-    Ok(out)
+
+    pub(super) fn count(&self) -> usize {
+        self.starts.iter().map(Vec::len).product()
+    }
+
+    /// Where a window starts; the last axis moves fastest.
+    fn start(&self, index: usize) -> [usize; 3] {
+        let [_, ny, nz] = [0, 1, 2].map(|a| self.starts[a].len());
+        let at = [index / (ny * nz), index / nz % ny, index % nz];
+        [0, 1, 2].map(|a| self.starts[a][at[a]])
+    }
+
+    /// The box that a window reads.
+    pub(super) fn reads(&self, index: usize) -> ([usize; 3], [usize; 3]) {
+        let start = self.start(index);
+        (start, [0, 1, 2].map(|a| start[a] + self.patch[a]))
+    }
+
+    /// Logits of a window.
+    pub(super) async fn predict<H: Host>(
+        &self,
+        model: &Model,
+        input: Tensor<5>,
+    ) -> Result<Vec<f32>, InferError> {
+        values::<H>(predict(model, input, self.mirror)).await
+    }
+
+    /// The slab that windows are summed in.
+    pub(super) fn sums(&self, classes: usize) -> Sums {
+        Sums::new(classes, self.patch[0], [self.padded[1], self.padded[2]])
+    }
+
+    /// Number of logits of a window.
+    pub(super) fn values(&self, sums: &Sums) -> usize {
+        sums.classes * self.patch.iter().product::<usize>()
+    }
+
+    /// Adds the next window; with the last of its planes, decides those that no later one touches.
+    pub(super) fn add(
+        &self,
+        index: usize,
+        logits: &[f32],
+        sums: &mut Sums,
+        shape: [usize; 3],
+        out: &mut [Label],
+    ) {
+        let [x, y, z] = self.start(index);
+        sums.add(logits, self.patch, [y, z], &self.weights);
+        let row = self.starts[1].len() * self.starts[2].len();
+        if (index + 1).is_multiple_of(row) {
+            let next = self.starts[0].get(index / row + 1);
+            let next = next.copied().unwrap_or(self.padded[0]);
+            sums.decide(x, next, shape, out);
+        }
+    }
 }
 
 /// Logits of a window, averaged over its mirror images where asked.
@@ -223,7 +261,7 @@ async fn values<H: Host>(logits: Tensor<5>) -> Result<Vec<f32>, InferError> {
 }
 
 /// Weighted sums of logits over a slab of planes: `[classes, planes, y, z]`.
-struct Sums {
+pub(super) struct Sums {
     values: Vec<f32>,
     classes: usize,
     planes: usize,

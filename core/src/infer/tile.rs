@@ -9,6 +9,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::host::{Blocking, Host, now, report};
 use super::network::{OnProgress, labels};
+use super::piece::Share;
 use super::{InferError, InferOptions, Input};
 use crate::label::Label;
 use crate::model::{MeshNet, MeshNetConfig};
@@ -35,7 +36,7 @@ pub struct TilePlan {
 }
 
 /// The part of an axis that a layer puts out for a tile.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Span {
     start: usize,
     end: usize,
@@ -82,18 +83,25 @@ impl TilePlan {
         options: &InferOptions,
     ) -> Result<Self, InferError> {
         let limit = options.memory_limit.unwrap_or(DEFAULT_MEMORY);
+        let workers = options.workers.max(1);
         let mut best: Option<(f64, Self)> = None;
         let mut smallest = u64::MAX;
         for cuts_y in 1..=shape[1].min(MAX_CUTS) {
             for cuts_z in 1..=shape[2].min(MAX_CUTS) {
                 for planes in [64, 32, 16, 8, 4, 2, 1] {
                     let (plan, tensor) = Self::estimate(config, shape, [cuts_y, cuts_z], planes);
-                    smallest = smallest.min(plan.bytes);
-                    if plan.bytes > limit || tensor > options.max_tensor_bytes {
+                    let bytes = plan.bytes.saturating_mul(workers as u64);
+                    smallest = smallest.min(bytes);
+                    if bytes > limit || tensor > options.max_tensor_bytes {
                         continue;
                     }
                     // Few planes at a time mean that the kept ones are copied more often.
-                    let cost = plan.overhead * (1.0 + 1.0 / planes.min(shape[0]) as f64);
+                    let copies = 1.0 + 1.0 / planes.min(shape[0]) as f64;
+                    // Workers without a column wait.
+                    let columns = cuts_y * cuts_z;
+                    let places = columns.next_multiple_of(workers);
+                    let waiting = places as f64 / columns as f64;
+                    let cost = plan.overhead * copies * waiting;
                     if best.as_ref().is_none_or(|(c, _)| cost < *c) {
                         best = Some((cost, plan));
                     }
@@ -236,6 +244,59 @@ fn copied(x: Tensor<5>) -> Tensor<5> {
     Tensor::empty([n, c, d, h, w], &x.device()).slice_assign([0..n, 0..c, 0..d, 0..h, 0..w], x)
 }
 
+/// The columns of one run, y by z.
+#[derive(Clone, Debug)]
+pub(super) struct Columns {
+    shape: [usize; 3],
+    spans: Vec<(Span, Span)>,
+    planes: usize,
+    halo: usize,
+}
+
+impl Columns {
+    pub(super) fn new(plan: &TilePlan, shape: [usize; 3], dilations: &[usize]) -> Self {
+        let zs = cut(shape[2], plan.cuts[1]);
+        let spans = cut(shape[1], plan.cuts[0])
+            .into_iter()
+            .flat_map(|y| zs.iter().map(move |z| (y, *z)));
+        Self {
+            shape,
+            spans: spans.collect(),
+            planes: plan.planes,
+            halo: dilations.iter().sum(),
+        }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Voxels that a column puts out.
+    pub(super) fn voxels(&self, index: usize) -> usize {
+        let (y, z) = self.spans[index];
+        self.shape[0] * y.len() * z.len()
+    }
+
+    /// The box that a column reads.
+    pub(super) fn reads(&self, index: usize) -> ([usize; 3], [usize; 3]) {
+        let [nx, ny, nz] = self.shape;
+        let (y, z) = self.spans[index];
+        let (y, z) = (y.grown(self.halo, ny), z.grown(self.halo, nz));
+        ([0, y.start, z.start], [nx, y.end, z.end])
+    }
+
+    /// Puts a column's classes in their place.
+    pub(super) fn put(&self, index: usize, column: &[Label], classes: &mut [Label]) {
+        let [_, ny, nz] = self.shape;
+        let (y, z) = self.spans[index];
+        for (i, row) in column.chunks_exact(z.len()).enumerate() {
+            let (x, y) = (i / y.len(), y.start + i % y.len());
+            let at = (x * ny + y) * nz + z.start;
+            classes[at..at + z.len()].copy_from_slice(row);
+        }
+    }
+}
+
 /// Runs the network column by column.
 ///
 /// # Errors
@@ -248,50 +309,53 @@ pub fn run(
     device: &Device,
     progress: OnProgress<'_>,
 ) -> Result<Vec<Label>, InferError> {
+    let columns = Columns::new(plan, input.shape, net.dilations());
+    let mut classes = vec![0; input.voxels()];
+    let (count, nx) = (columns.count() as u64, input.shape[0] as u64);
     let mut host = Blocking(progress);
-    now(run_async(net, plan, input, device, &mut host))
+    for index in 0..columns.count() {
+        let mut share = Share {
+            host: &mut host,
+            before: index as u64 * nx,
+            total: count * nx,
+        };
+        let origin = [0; 3];
+        let out = now(column(
+            net, &columns, index, input, origin, device, &mut share,
+        ))?;
+        columns.put(index, &out, &mut classes);
+    }
+    Ok(classes)
 }
 
-pub(super) async fn run_async<H: Host>(
+/// Runs the network over one column of an image that begins at `origin`.
+pub(super) async fn column<H: Host>(
     net: &MeshNet,
-    plan: &TilePlan,
-    input: Input<'_>,
+    columns: &Columns,
+    index: usize,
+    image: Input<'_>,
+    origin: [usize; 3],
     device: &Device,
     host: &mut H,
 ) -> Result<Vec<Label>, InferError> {
-    let [nx, ny, nz] = input.shape;
-    let mut classes = vec![0; input.voxels()];
-    let columns: Vec<(Span, Span)> = cut(ny, plan.cuts[0])
-        .into_iter()
-        .flat_map(|y| cut(nz, plan.cuts[1]).into_iter().map(move |z| (y, z)))
-        .collect();
-    let total = (columns.len() * nx) as u64;
-    let mut done = 0;
-    for (y, z) in columns {
-        let (mut stages, [in_y, in_z]) = stages(net, y, z, ny, nz);
-        let mut written = 0;
-        let mut start = 0;
-        while start < nx {
-            let end = (start + plan.planes).min(nx);
-            let from = [start, in_y.start, in_z.start];
-            let mut x = Some(input.window(from, [end, in_y.end, in_z.end], 0.0, device));
-            for (layer, stage) in stages.iter_mut().enumerate() {
-                x = x.and_then(|x| stage.push(net, layer, x, nx));
-            }
-            if let Some(x) = x {
-                let planes = x.dims()[2];
-                let tile = labels::<H>(net.classify_features(x)).await?;
-                for (i, row) in tile.chunks_exact(z.len()).enumerate() {
-                    let (px, py) = (written + i / y.len(), y.start + i % y.len());
-                    let at = (px * ny + py) * nz + z.start;
-                    classes[at..at + z.len()].copy_from_slice(row);
-                }
-                written += planes;
-            }
-            done += (end - start) as u64;
-            start = end;
-            report(host, done, total).await?;
+    let [nx, ny, nz] = columns.shape;
+    let (y, z) = columns.spans[index];
+    let (mut stages, _) = stages(net, y, z, ny, nz);
+    let (from, to) = columns.reads(index);
+    let at = |x: usize, p: [usize; 3]| [x, p[1] - origin[1], p[2] - origin[2]];
+    let mut classes = Vec::with_capacity(columns.voxels(index));
+    let mut start = 0;
+    while start < nx {
+        let end = (start + columns.planes).min(nx);
+        let mut x = Some(image.window(at(start, from), at(end, to), 0.0, device));
+        for (layer, stage) in stages.iter_mut().enumerate() {
+            x = x.and_then(|x| stage.push(net, layer, x, nx));
         }
+        if let Some(x) = x {
+            classes.extend(labels::<H>(net.classify_features(x)).await?);
+        }
+        start = end;
+        report(host, end as u64, nx as u64).await?;
     }
     Ok(classes)
 }
