@@ -9,12 +9,24 @@
  * ```
  */
 
-import { AmaesError, type ErrorKind, type PlainError } from "./errors.ts";
+import { cancelled, WorkerChannel } from "./channel.ts";
+import { statisticsCsv } from "./csv.ts";
+import { AmaesError, type ErrorKind } from "./errors.ts";
 import { fetchModel } from "./fetch.ts";
-import type { Answers, Channel, FromWorker, NamedBytes, Request } from "./protocol.ts";
-import type { DeviceInfo, ModelInfo, Progress, Segmentation, SegmentSettings } from "./types.ts";
+import type { Channel, NamedBytes } from "./protocol.ts";
+import type {
+  DeviceInfo,
+  LabelEntry,
+  LabelStatistics,
+  ModelInfo,
+  Overlap,
+  Progress,
+  Segmentation,
+  SegmentSettings,
+  SurfaceOptions,
+} from "./types.ts";
 
-export { AmaesError, type ErrorKind };
+export { AmaesError, type ErrorKind, statisticsCsv };
 export type * from "./types.ts";
 
 /** Which device computes. `auto` takes WebGPU where a graphics card answers, else the CPU. */
@@ -26,6 +38,11 @@ export interface CreateOptions {
   maxBufferBytes?: number;
   /** Where the WebAssembly modules are, when not beside the script. */
   wasmUrl?: { cpu?: string; webgpu?: string };
+  /**
+   * Workers that share a segmentation on the CPU; by default one for each core, at most four. The
+   * result is the same with any number.
+   */
+  threads?: number;
 }
 
 /** A model's files: an address, one file, or several (a TensorFlow.js model, weights and JSON). */
@@ -47,111 +64,22 @@ export interface SegmentOptions extends SegmentSettings {
   onProgress?: (progress: Progress) => void;
 }
 
-interface Pending {
-  resolve: (value: never) => void;
-  reject: (error: AmaesError) => void;
-  onProgress: ((progress: Progress) => void) | undefined;
-  /** When the network began. */
-  started?: number;
-}
+/** A label map: a NIfTI or MGH file, such as {@link Segmentation.native}. */
+export type LabelSource = Blob | ArrayBuffer | Uint8Array;
 
 /** A worker and the device that is open in it. */
-class Engine {
-  readonly #worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-  readonly #pending = new Map<number, Pending>();
-  #next = 1;
-  #dead: AmaesError | undefined;
-  info!: DeviceInfo;
-
-  constructor(
-    /** Told when the worker is of no more use. */
-    private readonly onDeath: () => void,
-  ) {
-    this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#receive(data);
-    this.#worker.onerror = (event) => {
-      event.preventDefault();
-      const hint = "Start again; if it happens once more, reload the page.";
-      this.close(new AmaesError("crashed", event.message || "the worker stopped", hint));
-    };
-  }
-
-  #receive(data: FromWorker): void {
-    const pending = this.#pending.get(data.id);
-    if (!pending) return;
-    if ("phase" in data) {
-      const progress: Progress = { phase: data.phase, fraction: data.fraction };
-      if (data.phase === "network") {
-        pending.started ??= performance.now();
-        const seconds = (performance.now() - pending.started) / 1000;
-        if (data.fraction > 0) {
-          progress.secondsLeft = (seconds / data.fraction) * (1 - data.fraction);
-        }
-      }
-      pending.onProgress?.(progress);
-      return;
-    }
-    this.#pending.delete(data.id);
-    if ("value" in data) {
-      pending.resolve(data.value as never);
-      return;
-    }
-    const error = revive(data.error);
-    pending.reject(error);
-    if (data.fatal) this.close(error);
-  }
-
-  ask<R extends Request>(
-    request: R,
-    options: {
-      signal?: AbortSignal | undefined;
-      onProgress?: ((progress: Progress) => void) | undefined;
-      transfer?: Transferable[];
-    } = {},
-  ): Promise<Answers[R["op"]]> {
-    const { signal } = options;
-    return new Promise((resolve, reject) => {
-      if (this.#dead) return reject(this.#dead);
-      if (signal?.aborted) return reject(cancelled());
-      const id = this.#next++;
-      const cancel = () => this.#worker.postMessage({ id, cancel: true });
-      const settle =
-        <T>(then: (value: T) => void) =>
-        (value: T) => {
-          signal?.removeEventListener("abort", cancel);
-          then(value);
-        };
-      const pending = {
-        resolve: settle(resolve as (value: never) => void),
-        reject: settle(reject),
-        onProgress: options.onProgress,
-      };
-      this.#pending.set(id, pending);
-      signal?.addEventListener("abort", cancel);
-      this.#worker.postMessage({ id, request }, options.transfer ?? []);
-    });
-  }
-
-  close(error: AmaesError): void {
-    if (this.#dead) return;
-    this.#dead = error;
-    this.#worker.terminate();
-    for (const pending of this.#pending.values()) pending.reject(error);
-    this.#pending.clear();
-    this.onDeath();
-  }
+interface Engine {
+  channel: WorkerChannel;
+  info: DeviceInfo;
 }
 
-function revive({ kind, message, hint }: PlainError): AmaesError {
-  return new AmaesError(kind, message, hint);
-}
-
-function cancelled(): AmaesError {
-  return new AmaesError("cancelled", "cancelled", "Start again when you like.");
-}
+/** The most modules that share a segmentation by default: each takes memory of its own. */
+const MOST_THREADS = 4;
 
 /** A device in a worker, which models are loaded on. */
 export class Amaes {
   #engine: Engine | undefined;
+  #opening: Promise<Engine> | undefined;
   #disposed = false;
 
   private constructor(
@@ -198,23 +126,39 @@ export class Amaes {
       throw new AmaesError("order", "this engine has been disposed of", "Create another.");
     }
     if (this.#engine) return this.#engine;
-    const engine: Engine = new Engine(() => {
-      if (this.#engine === engine) this.#engine = undefined;
+    this.#opening ??= this.#open().finally(() => (this.#opening = undefined));
+    return this.#opening;
+  }
+
+  async #open(): Promise<Engine> {
+    const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+    const channel: WorkerChannel = new WorkerChannel(worker, () => {
+      if (this.#engine?.channel === channel) this.#engine = undefined;
     });
-    engine.info = await engine
-      .ask({
+    const { maxBufferBytes, wasmUrl, threads } = this.options;
+    const cores = Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS);
+    const lock = `amaes-${crypto.randomUUID()}`;
+    const url = wasmUrl?.[this.backend];
+    try {
+      const info = await channel.ask({
         op: "open",
         backend: this.backend,
-        maxBufferBytes: this.options.maxBufferBytes,
-        wasmUrl: this.options.wasmUrl?.[this.backend],
-      })
-      .catch((error: AmaesError) => {
-        engine.close(error);
-        throw error;
+        maxBufferBytes,
+        // Relative to the page, not to the worker.
+        wasmUrl: url === undefined ? undefined : new URL(url, document.baseURI).href,
+        threads: Math.max(1, Math.floor(threads ?? cores)),
+        lock,
       });
-    if (this.fallback !== undefined) engine.info.fallback = this.fallback;
-    this.#engine = engine;
-    return engine;
+      channel.watch(lock);
+      if (this.fallback !== undefined) info.fallback = this.fallback;
+      const engine = { channel, info };
+      if (this.#disposed) throw cancelled();
+      this.#engine = engine;
+      return engine;
+    } catch (error) {
+      channel.close(cancelled());
+      throw error;
+    }
   }
 
   /**
@@ -233,7 +177,50 @@ export class Amaes {
   /** Ends the worker and frees all memory. Work in progress is cancelled. */
   dispose(): void {
     this.#disposed = true;
-    this.#engine?.close(cancelled());
+    this.#engine?.channel.close(cancelled());
+  }
+
+  /**
+   * Measures a label map, such as one that was edited; with intensities where the image that it
+   * lies on is given.
+   */
+  async measure(
+    labels: LabelSource,
+    table: readonly LabelEntry[],
+    image?: LabelSource,
+  ): Promise<LabelStatistics[]> {
+    const { channel } = await this.engine();
+    return channel.ask({
+      op: "measure",
+      labels: blob(labels),
+      image: image && blob(image),
+      table: [...table],
+    });
+  }
+
+  /**
+   * Dice's coefficient for each label of two maps on the same grid.
+   *
+   * Rejects with an {@link AmaesError} of the kind `image` where the grids differ.
+   */
+  async compare(first: LabelSource, second: LabelSource): Promise<Overlap[]> {
+    const { channel } = await this.engine();
+    return channel.ask({ op: "compare", labels: [blob(first), blob(second)] });
+  }
+
+  /**
+   * The surface about a label as a file: a closed triangle mesh in the scanner's mm (RAS+).
+   *
+   * Rejects with an {@link AmaesError} of the kind `option` where no voxel has the label.
+   */
+  async surface(
+    labels: LabelSource,
+    value: number,
+    { format = "stl", smoothing = 10 }: SurfaceOptions = {},
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const { channel } = await this.engine();
+    const options = { format, smoothing };
+    return channel.ask({ op: "surface", labels: blob(labels), value, options });
   }
 }
 
@@ -269,7 +256,7 @@ export class AmaesModel {
   async load(): Promise<{ engine: Engine; model: number }> {
     const engine = await this.amaes.engine();
     if (this.#loaded?.engine === engine) return this.#loaded;
-    const { model, info } = await engine.ask({ op: "load", files: [...this.files] });
+    const { model, info } = await engine.channel.ask({ op: "load", files: [...this.files] });
     this.#info = info;
     this.#loaded = { engine, model };
     return this.#loaded;
@@ -294,7 +281,7 @@ export class AmaesModel {
     const channels = sources.map(channel);
     const { engine, model } = await this.load();
     const transfer = channels.filter((c): c is ReadableStream<Uint8Array> => !(c instanceof Blob));
-    return engine.ask(
+    return engine.channel.ask(
       { op: "segment", model, channels, settings },
       { signal, onProgress, transfer: transfer as unknown as Transferable[] },
     );
@@ -306,7 +293,7 @@ export class AmaesModel {
    */
   async forward(values: Float32Array, shape: number[]): Promise<Float32Array> {
     const { engine, model } = await this.load();
-    return engine.ask({ op: "forward", model, values, shape });
+    return engine.channel.ask({ op: "forward", model, values, shape });
   }
 
   /** Frees the model's memory. */
@@ -314,11 +301,15 @@ export class AmaesModel {
     const loaded = this.#loaded;
     this.#loaded = undefined;
     // A worker that is gone has freed it.
-    loaded?.engine.ask({ op: "free", model: loaded.model }).catch(() => undefined);
+    loaded?.engine.channel.ask({ op: "free", model: loaded.model }).catch(() => undefined);
   }
 }
 
 function channel(source: ImageSource): Channel {
   if (source instanceof Blob || source instanceof ReadableStream) return source;
-  return new Blob([source as BlobPart]);
+  return blob(source);
+}
+
+function blob(source: LabelSource): Blob {
+  return source instanceof Blob ? source : new Blob([source as BlobPart]);
 }

@@ -1,7 +1,17 @@
 /** What page and worker say to each other. */
 
 import type { PlainError } from "./errors.ts";
-import type { DeviceInfo, ModelInfo, Phase, Segmentation, SegmentSettings } from "./types.ts";
+import type {
+  DeviceInfo,
+  LabelEntry,
+  LabelStatistics,
+  ModelInfo,
+  Overlap,
+  Phase,
+  Segmentation,
+  SegmentSettings,
+  SurfaceOptions,
+} from "./types.ts";
 
 /** A file of a model. */
 export interface NamedBytes {
@@ -17,6 +27,12 @@ export interface OpenRequest {
   backend: "webgpu" | "cpu";
   maxBufferBytes?: number | undefined;
   wasmUrl?: string | undefined;
+  /** Modules that share a segmentation on the CPU. */
+  threads?: number | undefined;
+  /** Compiled already. */
+  module?: WebAssembly.Module;
+  /** Name of the lock that the worker holds as long as it lives. */
+  lock?: string;
 }
 
 export interface LoadRequest {
@@ -43,7 +59,59 @@ export interface FreeRequest {
   model: number;
 }
 
-export type Request = OpenRequest | LoadRequest | SegmentRequest | ForwardRequest | FreeRequest;
+export interface MeasureRequest {
+  op: "measure";
+  labels: Blob;
+  image?: Blob | undefined;
+  table: LabelEntry[];
+}
+
+export interface CompareRequest {
+  op: "compare";
+  labels: [Blob, Blob];
+}
+
+export interface SurfaceRequest {
+  op: "surface";
+  labels: Blob;
+  value: number;
+  options: Required<SurfaceOptions>;
+}
+
+/** Makes ready for the pieces of a segmentation in another worker. */
+export interface HelpRequest {
+  op: "help";
+  model: number;
+  /** Options as JSON. */
+  settings: string;
+  shape: number[];
+}
+
+/** One piece for another worker. */
+export interface PieceRequest {
+  op: "piece";
+  piece: number;
+  values: Float32Array;
+  shape: number[];
+}
+
+/** What a piece gave. */
+export interface PieceAnswer {
+  classes: Uint16Array | undefined;
+  logits: Float32Array | undefined;
+}
+
+export type Request =
+  | OpenRequest
+  | LoadRequest
+  | SegmentRequest
+  | ForwardRequest
+  | FreeRequest
+  | MeasureRequest
+  | CompareRequest
+  | SurfaceRequest
+  | HelpRequest
+  | PieceRequest;
 
 /** What each request is answered with. */
 export interface Answers {
@@ -52,6 +120,11 @@ export interface Answers {
   segment: Segmentation;
   forward: Float32Array;
   free: null;
+  measure: LabelStatistics[];
+  compare: Overlap[];
+  surface: Uint8Array<ArrayBuffer>;
+  help: null;
+  piece: PieceAnswer;
 }
 
 export type ToWorker = { id: number; request: Request } | { id: number; cancel: true };

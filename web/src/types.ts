@@ -7,6 +7,8 @@ export interface DeviceInfo {
   adapter: string;
   /** Whether WebGPU runs on the processor. */
   software?: boolean;
+  /** Workers that share a segmentation. */
+  threads: number;
   /** Bytes of the largest buffer that is used, where there is a limit. */
   maxBufferBytes: number | null;
   /** Why `auto` did not take WebGPU. */
@@ -120,4 +122,18 @@ export interface Segmentation {
   statistics: LabelStatistics[];
   timings: Timings;
   memory: Memory;
+}
+
+/** How well two label maps agree about one label. */
+export interface Overlap {
+  value: number;
+  /** Dice's coefficient, 0 to 1. */
+  dice: number;
+}
+
+export interface SurfaceOptions {
+  /** Binary STL (the default) or PLY. */
+  format?: "stl" | "ply";
+  /** Rounds of smoothing that keeps the volume; 0 leaves the steps of voxels. */
+  smoothing?: number;
 }

@@ -1,39 +1,31 @@
 /** The worker: holds the WebAssembly module, its device and its models. */
 
 import type * as Module from "../pkg/cpu/amaes_wasm.js";
-import cpuUrl from "../pkg/cpu/amaes_wasm_bg.wasm?url";
-import webgpuUrl from "../pkg/webgpu/amaes_wasm_bg.wasm?url";
-import { type PlainError } from "./errors.ts";
-import { countBuffers, marks, resetMarks } from "./gpu-memory.ts";
+import type { PlainError } from "./errors.ts";
+import { countBuffers } from "./gpu-memory.ts";
+import { Helpers } from "./helpers.ts";
 import type {
   Answers,
-  Channel,
-  FromWorker,
+  CompareRequest,
+  HelpRequest,
   LoadRequest,
+  MeasureRequest,
   OpenRequest,
+  PieceRequest,
   Request,
-  SegmentRequest,
-  ToWorker,
+  SurfaceRequest,
 } from "./protocol.ts";
-import type { DeviceInfo, LabelStatistics, ModelInfo, Phase, Segmentation } from "./types.ts";
+import { segment } from "./segmenting.ts";
+import { cancelled, device, feed, loaded, models, scope, setOpen, turn } from "./state.ts";
+import type { DeviceInfo, LabelStatistics, ModelInfo, Overlap } from "./types.ts";
 
-const scope = self as unknown as {
-  postMessage(message: FromWorker, transfer?: Transferable[]): void;
-  onmessage: ((event: MessageEvent<ToWorker>) => void) | null;
-  amaesPanic?: string;
-  amaesLost?: string;
+const MODULES = {
+  cpu: new URL("../pkg/cpu/amaes_wasm_bg.wasm", import.meta.url),
+  webgpu: new URL("../pkg/webgpu/amaes_wasm_bg.wasm", import.meta.url),
 };
 
-interface Open {
-  engine: Module.Engine;
-  memory: WebAssembly.Memory;
-}
-
-let open: Open | undefined;
-const models = new Map<number, Module.LoadedModel>();
 let nextModel = 1;
-/** Requests that are to stop. */
-const cancelled = new Set<number>();
+let helper: Module.PieceHelper | undefined;
 /** Requests run one after another. */
 let queue: Promise<void> = Promise.resolve();
 
@@ -48,16 +40,20 @@ scope.onmessage = ({ data }) => {
 async function answer(id: number, request: Request): Promise<void> {
   try {
     const value = await run(id, request);
-    const transfer =
-      request.op === "segment"
-        ? [(value as Segmentation).native.buffer, (value as Segmentation).prepared.buffer]
-        : [];
-    scope.postMessage({ id, value }, transfer);
+    scope.postMessage({ id, value }, transferable(value));
   } catch (thrown) {
     scope.postMessage({ id, ...explain(thrown) });
   } finally {
     cancelled.delete(id);
   }
+}
+
+/** Buffers of an answer, given away instead of copied. */
+function transferable(value: Answers[keyof Answers]): Transferable[] {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return [];
+  const parts: unknown[] = ArrayBuffer.isView(value) ? [value] : Object.values(value);
+  const views = parts.filter((part): part is ArrayBufferView => ArrayBuffer.isView(part));
+  return views.map((view) => view.buffer as ArrayBuffer);
 }
 
 function run(id: number, request: Request): Promise<Answers[keyof Answers]> {
@@ -68,12 +64,25 @@ function run(id: number, request: Request): Promise<Answers[keyof Answers]> {
       return load(request);
     case "segment":
       return segment(id, request);
-    case "forward":
-      return loadedModel(request.model).forward(request.values, Uint32Array.from(request.shape));
+    case "forward": {
+      const { model } = loaded(request.model);
+      return model.forward(request.values, Uint32Array.from(request.shape));
+    }
     case "free":
-      models.get(request.model)?.free();
+      models.get(request.model)?.model.free();
       models.delete(request.model);
+      device().helpers?.forget(request.model);
       return Promise.resolve(null);
+    case "measure":
+      return measure(id, request);
+    case "compare":
+      return compare(request);
+    case "surface":
+      return surface(request);
+    case "help":
+      return help(request);
+    case "piece":
+      return piece(id, request);
   }
 }
 
@@ -113,19 +122,54 @@ function isPlain(value: unknown): value is PlainError {
   return typeof value === "object" && value !== null && "kind" in value && "hint" in value;
 }
 
+/** Holds a lock until the worker ends. */
+function hold(lock: string): Promise<void> {
+  return new Promise((held) => {
+    if (!navigator.locks) return held();
+    const forever = () => {
+      held();
+      return new Promise<void>(() => undefined);
+    };
+    navigator.locks.request(lock, forever).catch(() => held());
+  });
+}
+
 async function openDevice(request: OpenRequest): Promise<DeviceInfo> {
   const gpu = request.backend === "webgpu";
+  if (request.lock) await hold(request.lock);
   if (gpu) countBuffers();
   const module: typeof Module = gpu
     ? ((await import("../pkg/webgpu/amaes_wasm.js")) as unknown as typeof Module)
     : await import("../pkg/cpu/amaes_wasm.js");
-  const { memory } = await module.default({
-    module_or_path: request.wasmUrl ?? (gpu ? webgpuUrl : cpuUrl),
-  });
+  const compiled = request.module ?? (await compile(request.wasmUrl ?? MODULES[request.backend]));
+  const { memory } = await module.default({ module_or_path: compiled });
   const engine = await module.Engine.create(request.maxBufferBytes);
-  open = { engine, memory };
-  const info = JSON.parse(engine.info) as DeviceInfo;
-  return gpu ? { ...info, ...(await describeAdapter(info)) } : info;
+  const threads = gpu ? 1 : (request.threads ?? 1);
+  const helpers = threads > 1 ? new Helpers(compiled, threads - 1) : undefined;
+  setOpen({ module, engine, memory, helpers });
+  const info = { ...(JSON.parse(engine.info) as DeviceInfo), threads };
+  if (!gpu) return { ...info, adapter: `${info.adapter}, ${threads} thread${threads > 1 ? "s" : ""}` };
+  return { ...info, ...(await describeAdapter(info)) };
+}
+
+async function compile(url: string | URL): Promise<WebAssembly.Module> {
+  let response: Response;
+  try {
+    response = await fetch(url);
+    if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    const plain: PlainError = {
+      kind: "network",
+      message: `cannot fetch ${new URL(url, self.location.href).pathname}: ${why}`,
+      hint: "Check the address of the WebAssembly modules (`wasmUrl`) and the connection.",
+    };
+    throw plain;
+  }
+  // Servers that do not know the type would make streaming fail.
+  const typed = response.headers.get("content-type")?.startsWith("application/wasm");
+  if (typed) return WebAssembly.compileStreaming(response);
+  return WebAssembly.compile(await response.arrayBuffer());
 }
 
 /** What the browser tells of a graphics card. */
@@ -145,108 +189,77 @@ async function describeAdapter(info: DeviceInfo): Promise<Partial<DeviceInfo>> {
   return { adapter: name, software: fallback || /swiftshader|llvmpipe/i.test(name) };
 }
 
-function device(): Open {
-  if (!open) throw new Error("no device is open");
-  return open;
-}
-
-function loadedModel(number: number): Module.LoadedModel {
-  const model = models.get(number);
-  if (!model) throw new Error("the model has been disposed of");
-  return model;
-}
-
 async function load(request: LoadRequest): Promise<Answers["load"]> {
-  const { engine } = device();
-  const names = request.files.map((file) => file.name);
-  const loaded = engine.openModel(
+  const { engine, helpers } = device();
+  const { files } = request;
+  const names = files.map((file) => file.name);
+  const model = engine.openModel(
     names,
-    request.files.map((file) => file.bytes),
+    files.map((file) => file.bytes),
   );
-  const model = nextModel++;
-  models.set(model, loaded);
-  return { model, info: JSON.parse(loaded.info()) as ModelInfo };
+  const number = nextModel++;
+  // Weights are kept a second time only for those who may ask.
+  models.set(number, { model, files: helpers ? files : [] });
+  return { model: number, info: JSON.parse(model.info()) as ModelInfo };
 }
 
-/** Lets messages in, a request to stop among them. */
-const { port1, port2 } = new MessageChannel();
-function turn(): Promise<void> {
-  return new Promise((resolve) => {
-    port1.onmessage = () => resolve();
-    port2.postMessage(null);
-  });
+async function labelMap(file: Blob): Promise<Module.Labels> {
+  const { Labels } = device().module;
+  return new Labels(new Uint8Array(await file.arrayBuffer()));
 }
 
-function stopped(): PlainError {
-  return { kind: "cancelled", message: "cancelled", hint: "Start again when you like." };
-}
-
-async function segment(id: number, request: SegmentRequest): Promise<Segmentation> {
-  const { engine, memory } = device();
-  const model = loadedModel(request.model);
-  resetMarks();
-  const timings = { read: 0, prepare: 0, network: 0, finish: 0 };
-  const tell = (phase: Phase, fraction: number): void => {
-    scope.postMessage({ id, phase, fraction });
-  };
-  const run = engine.begin(model, JSON.stringify(request.settings));
+async function measure(id: number, request: MeasureRequest): Promise<LabelStatistics[]> {
+  const labels = await labelMap(request.labels);
   try {
-    const count = request.channels.length;
-    for (const [i, channel] of request.channels.entries()) {
-      const start = performance.now();
-      await feed(id, channel, (bytes) => {
-        tell("read", (i + run.push(bytes)) / count);
-      });
-      timings.read += performance.now() - start;
-      const read = performance.now();
-      run.endChannel();
-      timings.prepare += performance.now() - read;
+    if (request.image) await feed(id, request.image, (bytes) => labels.push(bytes));
+    const report = JSON.parse(labels.measure(JSON.stringify(request.table)));
+    return (report as { labels: LabelStatistics[] }).labels;
+  } finally {
+    labels.free();
+  }
+}
+
+async function compare(request: CompareRequest): Promise<Overlap[]> {
+  const first = await labelMap(request.labels[0]);
+  try {
+    const second = await labelMap(request.labels[1]);
+    try {
+      return JSON.parse(first.compare(second)) as Overlap[];
+    } finally {
+      second.free();
     }
-    const prepared = performance.now();
-    tell("network", 0);
+  } finally {
+    first.free();
+  }
+}
+
+async function surface(request: SurfaceRequest): Promise<Uint8Array<ArrayBuffer>> {
+  const labels = await labelMap(request.labels);
+  try {
+    const { format, smoothing } = request.options;
+    return labels.surface(request.value, format, smoothing) as Uint8Array<ArrayBuffer>;
+  } finally {
+    labels.free();
+  }
+}
+
+async function help(request: HelpRequest): Promise<null> {
+  helper?.free();
+  helper = undefined;
+  const { model } = loaded(request.model);
+  helper = device().engine.help(model, request.settings, Uint32Array.from(request.shape));
+  return null;
+}
+
+async function piece(id: number, request: PieceRequest): Promise<Answers["piece"]> {
+  if (!helper) throw new Error("no segmentation to help with");
+  const shape = Uint32Array.from(request.shape);
+  const output = await helper.run(request.piece, request.values, shape, async (fraction: number) => {
+    scope.postMessage({ id, phase: "network", fraction });
     await turn();
-    await run.infer(async (done: number, total: number) => {
-      tell("network", done / total);
-      await turn();
-      return !cancelled.has(id);
-    });
-    const inferred = performance.now();
-    timings.network = inferred - prepared;
-    tell("finish", 0);
-    const first = request.channels[0];
-    if (first instanceof Blob) {
-      await feed(id, first, (bytes) => void run.push(bytes));
-    }
-    const report = JSON.parse(run.measure()) as { labels: LabelStatistics[] };
-    tell("finish", 0.5);
-    const native = run.nativeFile() as Uint8Array<ArrayBuffer>;
-    const conformed = run.preparedFile() as Uint8Array<ArrayBuffer>;
-    timings.finish = performance.now() - inferred;
-    for (const phase of Object.keys(timings) as (keyof typeof timings)[]) timings[phase] /= 1000;
-    return {
-      native,
-      prepared: conformed,
-      statistics: report.labels,
-      timings,
-      memory: { wasm: memory.buffer.byteLength, ...marks() },
-    };
-  } finally {
-    // After a trap the module cannot free it either.
-    if (!scope.amaesPanic) run.free();
-  }
-}
-
-/** Passes a channel's bytes on as they arrive. */
-async function feed(id: number, channel: Channel, take: (bytes: Uint8Array) => void): Promise<void> {
-  const reader = (channel instanceof Blob ? channel.stream() : channel).getReader();
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      take(value);
-      if (cancelled.has(id)) throw stopped();
-    }
-  } finally {
-    reader.cancel().catch(() => undefined);
-  }
+    return !cancelled.has(id);
+  });
+  const { classes, logits } = output;
+  output.free();
+  return { classes, logits };
 }

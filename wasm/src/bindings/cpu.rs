@@ -1,4 +1,5 @@
-//! The processor: burn's flex backend with 128-bit vectors, on one thread.
+//! The processor: burn's flex backend with 128-bit vectors. A module has one thread; several modules
+//! share a run.
 
 use burn::tensor::Device;
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use crate::error::Result;
 pub(super) async fn open(max_buffer_bytes: Option<u64>) -> Result<(Device, Value, Option<u64>)> {
     let info = json!({
         "backend": "cpu",
-        "adapter": "WebAssembly, 128-bit vectors, one thread",
+        "adapter": "WebAssembly, 128-bit vectors",
         "maxBufferBytes": max_buffer_bytes,
     });
     Ok((Device::flex(), info, max_buffer_bytes))
