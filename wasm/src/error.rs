@@ -88,7 +88,9 @@ impl From<VolumeError> for Error {
                 ErrorKind::Volume,
                 "Convert the .hdr and .img pair to one .nii file.",
             ),
-            VolumeError::OutOfMemory { .. } => (ErrorKind::Memory, LESS_MEMORY),
+            VolumeError::OutOfMemory { .. } | VolumeError::TooLarge { .. } => {
+                (ErrorKind::Memory, LESS_MEMORY)
+            }
             _ => (
                 ErrorKind::Volume,
                 "Open the file in a viewer to check it, and convert it to NIfTI again.",

@@ -2,7 +2,17 @@
 
 const STORE = "amaes-page-1";
 
-self.addEventListener("install", () => self.skipWaiting());
+// All files at once, whichever the first visit needs: the other backend's module, the converter.
+self.addEventListener("install", (event) => {
+  const keep = async () => {
+    const store = await caches.open(STORE);
+    const list = await fetch("./files.json");
+    if (!list.ok) throw new Error(`files.json: ${list.status}`);
+    await store.addAll([...(await list.json()), "./files.json"]);
+    await self.skipWaiting();
+  };
+  event.waitUntil(keep());
+});
 self.addEventListener("activate", (event) => {
   const clean = async () => {
     for (const name of await caches.keys()) {

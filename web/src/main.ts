@@ -1,65 +1,63 @@
 /** The page. */
 
 import { Amaes, AmaesError, type AmaesModel, type Backend } from "./amaes.ts";
+import { element, make, onClick } from "./dom.ts";
+import { dropped, sorted, VOLUME } from "./files.ts";
 import { type Card, listed, SAMPLE } from "./models.ts";
 import { phantomImage } from "./phantom.ts";
-import { traffic } from "./traffic.ts";
-import type { LabelStatistics, Segmentation } from "./types.ts";
-import { Viewer } from "./viewer.ts";
-
-function element<T extends HTMLElement>(id: string): T {
-  const found = document.getElementById(id);
-  if (!found) throw new Error(`no element ${id}`);
-  return found as T;
-}
+import { Results } from "./results.ts";
+import { watchTraffic } from "./traffic.ts";
+import type { Segmentation } from "./types.ts";
+import { type Layout, Viewer } from "./viewer.ts";
 
 const ui = {
   device: element("device"),
   backend: element<HTMLSelectElement>("backend"),
+  layout: element<HTMLSelectElement>("layout"),
   view: element("view"),
   canvas: element<HTMLCanvasElement>("canvas"),
   empty: element("empty"),
   location: element("location"),
-  imageName: element("image-name"),
+  images: element("images"),
   imageFile: element<HTMLInputElement>("image-file"),
+  folder: element<HTMLInputElement>("folder"),
   models: element("models"),
   modelFile: element<HTMLInputElement>("model-file"),
   modelNotes: element("model-notes"),
-  largest: element<HTMLInputElement>("largest"),
+  keep: element<HTMLSelectElement>("keep"),
   run: element<HTMLButtonElement>("run"),
   cancel: element<HTMLButtonElement>("cancel"),
   progress: element<HTMLProgressElement>("progress"),
   status: element("status"),
   error: element("error"),
-  result: element("result"),
-  opacity: element<HTMLInputElement>("opacity"),
-  all: element<HTMLInputElement>("all"),
-  labels: element("labels"),
-  facts: element("facts"),
-  network: element("network"),
 };
 
 const cards: Card[] = [];
 let chosen: Card | undefined;
+/** The channels of the image, in the model's order. */
 let images: File[] = [];
 let amaes: Amaes | undefined;
 let loaded: { card: Card; model: AmaesModel } | undefined;
 let running: AbortController | undefined;
-let result: Segmentation | undefined;
 let viewer: Viewer | undefined;
 
-const IMAGE = /\.(nii|nii\.gz|mgh|mgz|mgh\.gz)$/i;
+const results = new Results({
+  viewer: () => viewer,
+  engine: openDevice,
+  image: () => images[0],
+  name: () => images[0]?.name.replace(VOLUME, "") ?? "image",
+  fail: showError,
+  say: (text) => (ui.status.textContent = text),
+});
 
 function showError(error: unknown): void {
   if (error instanceof AmaesError && error.kind === "cancelled") {
     ui.status.textContent = "Cancelled.";
     return;
   }
-  const strong = document.createElement("strong");
-  const hint = document.createElement("p");
-  strong.textContent = error instanceof Error ? error.message : String(error);
-  hint.textContent = error instanceof AmaesError ? error.hint : "Reload the page and try again.";
-  ui.error.replaceChildren(strong, hint);
+  const message = error instanceof Error ? error.message : String(error);
+  const hint = error instanceof AmaesError ? error.hint : "Try again, or reload the page.";
+  ui.error.replaceChildren(make("strong", { textContent: message }), make("p", { textContent: hint }));
   ui.error.dataset["kind"] = error instanceof AmaesError ? error.kind : "unknown";
   ui.error.hidden = false;
   ui.status.textContent = "";
@@ -78,32 +76,24 @@ function refresh(): void {
 
 /** Draws the cards of the models. */
 function drawCards(): void {
-  ui.models.replaceChildren(
-    ...cards.map((card) => {
-      const label = document.createElement("label");
-      label.className = "card";
-      const radio = document.createElement("input");
-      radio.type = "radio";
-      radio.name = "model";
-      radio.value = card.id;
-      radio.checked = card === chosen;
-      radio.addEventListener("change", () => choose(card));
-      const what = document.createElement("small");
-      const size = card.bytes ? `${Math.max(1, Math.round(card.bytes / 1024))} kB` : undefined;
-      const facts = [card.description, card.licence, size].filter(Boolean);
-      what.textContent = facts.join(" · ");
-      const line = document.createElement("div");
-      line.append(what);
-      label.append(radio, ` ${card.name}`, line);
-      return label;
-    }),
-  );
+  const drawn = cards.map((card) => {
+    const radio = make("input", { type: "radio", name: "model", value: card.id });
+    radio.checked = card === chosen;
+    radio.addEventListener("change", () => choose(card));
+    const size = card.bytes ? `${Math.max(1, Math.round(card.bytes / 1024))} kB` : undefined;
+    const facts = [card.description, card.licence, size].filter(Boolean).join(" · ");
+    const what = make("div", {}, make("small", { textContent: facts }));
+    return make("label", { className: "card" }, radio, ` ${card.name}`, what);
+  });
+  ui.models.replaceChildren(...drawn);
 }
 
 function choose(card: Card): void {
   chosen = card;
   ui.modelNotes.textContent = "";
-  drawCards();
+  for (const radio of ui.models.querySelectorAll<HTMLInputElement>("input")) {
+    radio.checked = radio.value === card.id;
+  }
   refresh();
 }
 
@@ -127,27 +117,50 @@ function describeDevice(): void {
   ui.device.textContent = `${name}: ${device.adapter || "graphics card"}${fallback}`;
 }
 
-async function openModel(card: Card): Promise<AmaesModel> {
+async function openModel(card: Card, signal: AbortSignal): Promise<AmaesModel> {
   const engine = await openDevice();
   if (loaded?.card === card) return loaded.model;
   loaded?.model.dispose();
   loaded = undefined;
   ui.status.textContent = `Loading ${card.name}…`;
   const model = await engine.loadModel(card.source(), {
-    onProgress: (done) => (ui.status.textContent = `Loading ${card.name}: ${done} bytes`),
+    signal,
+    ...(card.sha256 ? { sha256: card.sha256 } : {}),
+    onProgress: (done) => {
+      ui.status.textContent = `Loading ${card.name}: ${Math.ceil(done / 1024)} kB`;
+    },
   });
   loaded = { card, model };
   ui.modelNotes.textContent = model.info().notes.join(" ");
   return model;
 }
 
+/** The list of channels, whose order can be changed. */
+function drawImages(): void {
+  const rows = images.map((file, i) => {
+    const row = make("li", {}, file.name);
+    if (i > 0) {
+      const up = make("button", { type: "button", className: "go", textContent: "↑" });
+      up.ariaLabel = `Move ${file.name} up`;
+      up.addEventListener("click", () => {
+        const order = [...images];
+        [order[i - 1], order[i]] = [file, images[i - 1] as File];
+        void showImages(order);
+      });
+      row.append(up);
+    }
+    return row;
+  });
+  ui.images.replaceChildren(...(rows.length > 0 ? rows : [make("li", {}, "None yet")]));
+}
+
 async function showImages(files: File[]): Promise<void> {
+  if (running) return;
   clearError();
   images = files;
-  result = undefined;
-  ui.result.hidden = true;
+  results.clear();
   ui.status.textContent = "";
-  ui.imageName.textContent = files.map((file) => file.name).join(", ");
+  drawImages();
   refresh();
   const first = files[0];
   if (!first) return;
@@ -156,10 +169,12 @@ async function showImages(files: File[]): Promise<void> {
     await viewer?.showImage(first);
   } catch {
     // The engine reads more, and says what is wrong where it cannot.
+    viewer?.clear();
     ui.status.textContent = "This image cannot be shown, but may be segmented.";
   }
 }
 
+/** Adds a card for dropped weights and chooses it. */
 function addWeights(files: File[]): void {
   const named = files.find((file) => !file.name.endsWith(".json")) ?? files[0];
   if (!named) return;
@@ -171,14 +186,24 @@ function addWeights(files: File[]): void {
     source: () => files,
   };
   cards.unshift(card);
+  drawCards();
   choose(card);
 }
 
-function take(files: File[]): void {
-  const volumes = files.filter((file) => IMAGE.test(file.name));
-  const others = files.filter((file) => !IMAGE.test(file.name));
-  if (volumes.length > 0) void showImages(volumes);
-  if (others.length > 0) addWeights(others);
+/** Takes files of any kind. */
+async function take(files: readonly File[]): Promise<void> {
+  if (running || files.length === 0) return;
+  const { volumes, weights, dicom } = await sorted(files);
+  if (dicom.length > 0) {
+    clearError();
+    ui.status.textContent = `Converting ${dicom.length} DICOM files…`;
+    const { converted } = await import("./dicom.ts");
+    const series = await converted(dicom);
+    // One series is the image; the others would be channels of another place.
+    volumes.push(...series.slice(0, 1));
+  }
+  if (volumes.length > 0) await showImages(volumes);
+  if (weights.length > 0) addWeights(weights);
 }
 
 async function segment(): Promise<void> {
@@ -189,11 +214,13 @@ async function segment(): Promise<void> {
   ui.progress.value = 0;
   refresh();
   try {
-    const model = await openModel(chosen);
+    const card = chosen;
+    const model = await openModel(card, abort.signal);
     const done = await model.segment(images, {
       signal: abort.signal,
-      cleaning: { keep: ui.largest.checked ? "largest" : "all" },
+      cleaning: { keep: ui.keep.value as "all" | "largest" | "largest_per_label" },
       onProgress: ({ phase, fraction, secondsLeft }) => {
+        if (abort.signal.aborted) return;
         const left =
           secondsLeft === undefined ? "" : `, about ${Math.ceil(secondsLeft)} s left`;
         const words = { read: "Reading", network: "Segmenting", finish: "Measuring" };
@@ -203,116 +230,61 @@ async function segment(): Promise<void> {
         ui.status.textContent = `${words[phase]}: ${Math.round(fraction * 100)} %${left}`;
       },
     });
-    await showResult(done, model);
+    const { facts, seconds } = describe(done);
+    const { native, prepared, statistics } = done;
+    const table = structuredClone(model.info().labels);
+    await results.add({ name: card.name, native, prepared, statistics, table, facts });
+    ui.status.textContent = `Done in ${seconds.toFixed(1)} s.`;
   } catch (error) {
     showError(error);
   } finally {
     running = undefined;
     describeDevice();
     refresh();
-    ui.network.textContent = traffic();
   }
 }
 
-async function showResult(done: Segmentation, model: AmaesModel): Promise<void> {
-  result = done;
-  const table = model.info().labels;
-  await viewer?.showLabels(done.native, table, ui.opacity.valueAsNumber);
-  const colours = new Map(table.map((entry) => [entry.value, entry.color]));
-  ui.labels.replaceChildren(...done.statistics.map((label) => row(label, colours)));
-  ui.all.checked = true;
-  ui.result.hidden = false;
-  const { timings, memory } = done;
+/** What a segmentation took, in words. */
+function describe({ timings, memory }: Segmentation): { facts: string; seconds: number } {
   const seconds = timings.read + timings.prepare + timings.network + timings.finish;
   const mib = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
-  const gpu = memory.gpu > 0 ? `, GPU ${mib(memory.gpu)} (largest buffer ${mib(memory.largestBuffer)})` : "";
-  ui.status.textContent = `Done in ${seconds.toFixed(1)} s.`;
-  ui.facts.textContent = `Network ${timings.network.toFixed(1)} s of ${seconds.toFixed(1)} s. Memory ${mib(memory.wasm)}${gpu}.`;
-}
-
-function row(label: LabelStatistics, colours: Map<number, [number, number, number]>) {
-  const line = document.createElement("tr");
-  const name = document.createElement("td");
-  const choice = document.createElement("label");
-  const box = document.createElement("input");
-  box.type = "checkbox";
-  box.checked = true;
-  box.dataset["value"] = String(label.value);
-  box.addEventListener("change", () => viewer?.setVisible(label.value, box.checked));
-  const swatch = document.createElement("span");
-  swatch.className = "swatch";
-  swatch.style.background = `rgb(${(colours.get(label.value) ?? [128, 128, 128]).join(" ")})`;
-  choice.append(box, swatch, label.name);
-  name.append(choice);
-  const volume = document.createElement("td");
-  volume.textContent = label.volume_ml.toFixed(2);
-  const mean = document.createElement("td");
-  mean.textContent = label.mean?.toFixed(1) ?? "";
-  line.append(name, volume, mean);
-  const place = label.centroid_mm;
-  if (place) {
-    line.title = "Double-click to go there";
-    line.addEventListener("dblclick", () => viewer?.goTo(place));
-  }
-  return line;
-}
-
-function csv(labels: LabelStatistics[]): string {
-  const quoted = (text: string) => `"${text.replaceAll('"', '""')}"`;
-  const rows = labels.map(({ value, name, voxels, volume_ml, mean, std, centroid_mm }) =>
-    [value, quoted(name), voxels, volume_ml, mean ?? "", std ?? "", ...(centroid_mm ?? ["", "", ""])].join(","),
-  );
-  return ["value,name,voxels,volume_ml,mean,std,x_mm,y_mm,z_mm", ...rows, ""].join("\n");
-}
-
-function save(content: BlobPart, type: string, suffix: string): void {
-  const base = images[0]?.name.replace(IMAGE, "") ?? "image";
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([content], { type }));
-  link.download = `${base}_${suffix}`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  const gpu =
+    memory.gpu > 0 ? `, GPU ${mib(memory.gpu)} (largest buffer ${mib(memory.largestBuffer)})` : "";
+  const facts = `Network ${timings.network.toFixed(1)} s of ${seconds.toFixed(1)} s. Memory ${mib(memory.wasm)}${gpu}.`;
+  return { facts, seconds };
 }
 
 function listen(): void {
-  const on = (id: string, act: () => void) => element(id).addEventListener("click", act);
-  on("open", () => ui.imageFile.click());
-  on("open-another", () => ui.imageFile.click());
-  on("open-model", () => ui.modelFile.click());
+  onClick("open", () => ui.imageFile.click());
+  onClick("open-another", () => ui.imageFile.click());
+  onClick("open-folder", () => ui.folder.click());
+  onClick("open-model", () => ui.modelFile.click());
   for (const id of ["sample", "sample-again"]) {
-    on(id, () => {
+    onClick(id, () => {
       if (running) return;
       choose(SAMPLE);
       void showImages([phantomImage()]).then(segment);
     });
   }
-  on("run", () => void segment());
-  on("cancel", () => {
+  onClick("run", () => void segment());
+  onClick("cancel", () => {
     running?.abort();
     ui.status.textContent = "Stopping…";
   });
-  on("save-native", () => result && save(result.native, "application/gzip", "labels.nii.gz"));
-  on("save-prepared", () => result && save(result.prepared, "application/gzip", "conformed.nii.gz"));
-  on("save-csv", () => result && save(csv(result.statistics), "text/csv", "labels.csv"));
-  on("save-picture", () => void viewer?.savePicture("amaes.png"));
   for (const [input, act] of [
-    [ui.imageFile, (files: File[]) => void showImages(files)],
+    [ui.imageFile, showImages],
+    [ui.folder, take],
     [ui.modelFile, addWeights],
   ] as const) {
     input.addEventListener("change", () => {
       const files = [...(input.files ?? [])];
       input.value = "";
-      if (files.length > 0) act(files);
+      if (files.length > 0) Promise.resolve(act(files)).catch(showError);
     });
   }
-  ui.opacity.addEventListener("input", () => viewer?.setOpacity(ui.opacity.valueAsNumber));
-  ui.all.addEventListener("change", () => {
-    for (const box of ui.labels.querySelectorAll<HTMLInputElement>("input")) {
-      box.checked = ui.all.checked;
-      viewer?.setVisible(Number(box.dataset["value"]), ui.all.checked);
-    }
-  });
+  ui.layout.addEventListener("change", () => viewer?.setLayout(ui.layout.value as Layout));
   ui.backend.addEventListener("change", () => {
+    running?.abort();
     amaes?.dispose();
     amaes = undefined;
     loaded = undefined;
@@ -327,22 +299,25 @@ function listen(): void {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     ui.view.classList.remove("over");
-    take([...(event.dataTransfer?.files ?? [])]);
+    if (!event.dataTransfer) return;
+    dropped(event.dataTransfer).then(take).catch(showError);
   });
 }
 
 async function start(): Promise<void> {
   listen();
+  watchTraffic();
   const wanted = new URLSearchParams(location.search).get("backend");
   if (wanted && ["auto", "webgpu", "cpu"].includes(wanted)) ui.backend.value = wanted;
   cards.push(...(await listed()), SAMPLE);
+  drawCards();
+  drawImages();
   choose(cards[0] ?? SAMPLE);
   try {
     viewer = await Viewer.create(ui.canvas, (text) => (ui.location.textContent = text));
   } catch (error) {
     ui.location.textContent = `Images cannot be shown: ${String(error)}`;
   }
-  ui.network.textContent = traffic();
   await openDevice().catch(showError);
   document.documentElement.dataset["ready"] = "true";
 }

@@ -12,6 +12,8 @@ export interface Card {
   licence?: string;
   /** Of its files. */
   bytes?: number;
+  /** Of its file; with it the file is verified and kept. */
+  sha256?: string;
   source: () => ModelSource;
 }
 
@@ -22,6 +24,7 @@ interface Listed {
   description: string;
   licence?: string;
   bytes?: number;
+  sha256?: string;
   /** Relative to the list. */
   url: string;
 }

@@ -25,6 +25,8 @@ const MODULES = {
 };
 
 let nextModel = 1;
+/** The request that is being answered. */
+let current: number | undefined;
 let helper: Module.PieceHelper | undefined;
 /** Requests run one after another. */
 let queue: Promise<void> = Promise.resolve();
@@ -37,7 +39,15 @@ scope.onmessage = ({ data }) => {
   queue = queue.then(() => answer(data.id, data.request));
 };
 
+// A trap in what the module awaits rejects nothing: it ends up here.
+self.addEventListener("error", (event) => {
+  if (current === undefined) return;
+  event.preventDefault();
+  scope.postMessage({ id: current, ...explain(event.error), fatal: true });
+});
+
 async function answer(id: number, request: Request): Promise<void> {
+  current = id;
   try {
     const value = await run(id, request);
     scope.postMessage({ id, value }, transferable(value));
@@ -45,6 +55,7 @@ async function answer(id: number, request: Request): Promise<void> {
     scope.postMessage({ id, ...explain(thrown) });
   } finally {
     cancelled.delete(id);
+    current = undefined;
   }
 }
 
