@@ -56,7 +56,9 @@ def head(shape, affine):
 CASES = {
     "anisotropic": ([180, 200, 44], np.diag([0.9, 0.9, 4.0]), np.uint8),
     "oblique": ([130, 150, 120], rotation([14, -9, 21]) @ np.diag([1.2, 1.2, 1.2]), np.uint8),
-    "fine": ([400, 400, 400], np.diag([0.5, 0.5, 0.5]), np.uint8),
+    # With an even number every second voxel lies halfway between two of the network's, and the
+    # nearest of equals is always the same one: a quarter of a millimetre along each axis.
+    "fine": ([401, 401, 401], np.diag([0.5, 0.5, 0.5]), np.uint8),
     "coarse": ([70, 90, 66], np.diag([2.0, 2.0, 2.0]), np.uint8),
     "noncubic": ([96, 170, 140], np.array([[0, 0, -1], [1.1, 0, 0], [0, -1, 0]], float) @ np.diag([1.7, 1, 1]), np.uint8),
     "int16": ([150, 180, 140], np.diag([-1.0, 1.0, 1.0]), np.int16),

@@ -139,18 +139,22 @@ impl TilePlan {
         let (mut kept, mut transient, mut tensor) = (0, 0, 0);
         let (mut work, mut needed) = (0.0, 0.0);
         let (mut after, mut c_in) = (halo, config.in_channels as u64);
+        // With the volume's last planes every layer puts out those that it has held back, too.
+        let at_once = |after: usize| (planes + halo - after).min(shape[0]) as u64;
         for layer in layers {
             let area_in = widest(1, after) * widest(2, after);
+            let entering = at_once(after);
             after -= layer.dilation;
             let area_out = widest(1, after) * widest(2, after);
             let (c_out, keep) = (
                 layer.channels as u64,
                 (2 * layer.dilation).min(shape[0]) as u64,
             );
-            let new = planes as u64 * c_in * area_in * VALUE;
-            let held = keep * c_in * area_in * VALUE + new;
-            let out = planes as u64 * c_out * area_out * VALUE;
-            kept += held - new;
+            let new = entering * c_in * area_in * VALUE;
+            let still = keep * c_in * area_in * VALUE;
+            let held = still + new;
+            let out = at_once(after) * c_out * area_out * VALUE;
+            kept += still;
             // Kept and new planes joined, beside the new ones or the output. The planes to keep
             // next are copied when those kept before are gone.
             transient = transient.max(held + new.max(out));
@@ -161,7 +165,7 @@ impl TilePlan {
             c_in = c_out;
         }
         // Logits and their argmax, whose indices may take eight bytes.
-        let area = widest(1, 0) * widest(2, 0) * planes as u64;
+        let area = widest(1, 0) * widest(2, 0) * at_once(0);
         let logits = area * (config.out_channels as u64 * VALUE + 8);
         transient = transient.max(logits + area * c_in * VALUE);
         tensor = tensor.max(logits);
