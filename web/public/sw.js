@@ -9,6 +9,8 @@ self.addEventListener("install", (event) => {
     const list = await fetch("./files.json");
     if (!list.ok) throw new Error(`files.json: ${list.status}`);
     await store.addAll([...(await list.json()), "./files.json"]);
+    // A page may offer no models.
+    await store.add("./models/index.json").catch(() => undefined);
     await self.skipWaiting();
   };
   event.waitUntil(keep());

@@ -63,7 +63,7 @@ impl Bench {
 }
 
 /// A Python of our own beside the builds, or the one that `AMAES_PYTHON` names.
-fn python() -> Result<PathBuf> {
+pub(crate) fn python() -> Result<PathBuf> {
     if let Some(python) = env::var_os("AMAES_PYTHON") {
         return Ok(python.into());
     }

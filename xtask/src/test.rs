@@ -17,6 +17,9 @@ pub(crate) struct Test {
     /// Leave the page and its tests in a browser out
     #[arg(long)]
     no_web: bool,
+    /// Run the tests of the page that take many minutes too
+    #[arg(long)]
+    long: bool,
 }
 
 impl Test {
@@ -54,7 +57,7 @@ impl Test {
             ]));
         }
         web::build()?;
-        web::test()
+        web::test(self.long)
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use crate::bench::python;
 use crate::shell::{cargo, exists, root, run, target_dir};
 use crate::test::install_wasm_target;
 
@@ -17,6 +18,9 @@ pub(crate) struct Web {
     /// Leave the build out and test what is there
     #[arg(long, conflicts_with = "only_build")]
     only_tests: bool,
+    /// Run the tests that take many minutes too
+    #[arg(long)]
+    long: bool,
 }
 
 /// The devices that a module is built for.
@@ -33,7 +37,7 @@ impl Web {
             build()?;
         }
         if !self.only_build {
-            test()?;
+            test(self.long)?;
         }
         Ok(())
     }
@@ -104,8 +108,8 @@ pub(crate) fn build() -> Result<()> {
     Ok(())
 }
 
-/// Runs the tests in a browser, where there is one.
-pub(crate) fn test() -> Result<()> {
+/// Runs the tests in a browser, where there is one; `long` those too that take many minutes.
+pub(crate) fn test(long: bool) -> Result<()> {
     let Some(browser) = browser() else {
         eprintln!("note: no Chromium; skipped: the tests of the page (web/test)");
         return Ok(());
@@ -122,9 +126,33 @@ pub(crate) fn test() -> Result<()> {
     let program = program
         .canonicalize()
         .with_context(|| program.display().to_string())?;
-    run(npm(&["test"])
+    let mut command = npm(&["test"]);
+    command
         .env("AMAES_PROGRAM", program)
-        .env("AMAES_BROWSER", browser))
+        .env("AMAES_BROWSER", browser);
+    match nibabel() {
+        Ok(python) => {
+            command.env("AMAES_PYTHON", python);
+        }
+        Err(error) => eprintln!("note: {error:#}; skipped: the comparison with nibabel"),
+    }
+    if long {
+        command.env("AMAES_LONG", "1");
+    }
+    run(&mut command)
+}
+
+/// A Python that has nibabel.
+fn nibabel() -> Result<PathBuf> {
+    let python = python()?;
+    let has = Command::new(&python)
+        .args(["-c", "import nibabel"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !has {
+        run(Command::new(&python).args(["-m", "pip", "install", "-q", "nibabel"]))?;
+    }
+    Ok(python)
 }
 
 /// Chromium; installed by apt where there is none.
