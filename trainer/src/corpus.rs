@@ -1,14 +1,16 @@
-//! A corpus of volumes: what is there ([`scan`]), what it is made of ([`stats`]) and the store that
-//! training reads ([`prepare`]).
+//! A corpus of volumes: what is there ([`scan`]), what it is made of ([`stats`]), which part of it
+//! is used ([`assemble`]) and the store that training reads ([`prepare`]).
 //!
 //! Everything is kept in a [`Catalogue`], one SQLite file. Memory does not grow with the number of
 //! volumes: files are walked, measured and written as they come.
 
 mod archive;
+pub mod assemble;
 mod catalogue;
 mod exclude;
 mod input;
 mod layout;
+pub mod manifest;
 mod measure;
 mod naming;
 mod plot;
@@ -19,6 +21,7 @@ pub mod report;
 pub mod scan;
 mod sequence;
 mod sidecar;
+mod split;
 pub mod stats;
 mod walk;
 

@@ -84,6 +84,14 @@ pub enum Error {
         /// Why.
         source: SpecError,
     },
+    /// A TOML file does not say what it should.
+    #[error("{}: {}", path.display(), source.to_string().trim_end())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// Why, with the line.
+        source: toml::de::Error,
+    },
     /// A catalogue cannot be read or written.
     #[error("{}: {source}", path.display())]
     Catalogue {
@@ -151,5 +159,6 @@ with_path!(
     Infer: InferError,
     Labels: LabelError,
     Spec: SpecError,
-    Catalogue: rusqlite::Error
+    Catalogue: rusqlite::Error,
+    Toml: toml::de::Error
 );

@@ -1,5 +1,6 @@
 //! `amaes corpus`.
 
+mod assemble;
 mod prepare;
 mod scan;
 mod show;
@@ -16,6 +17,8 @@ pub(super) enum Corpus {
     Scan(scan::Scan),
     /// Show what a catalogue is made of
     Stats(stats::Stats),
+    /// Check local copies of a corpus' sources, and choose its volumes
+    Assemble(assemble::Assemble),
     /// Bring the volumes of a catalogue to one form, in a store that training reads
     Prepare(Box<prepare::Prepare>),
 }
@@ -25,6 +28,7 @@ impl Corpus {
         match self {
             Self::Scan(command) => command.run(),
             Self::Stats(command) => command.run(),
+            Self::Assemble(command) => command.run(),
             Self::Prepare(command) => command.run(),
         }
     }

@@ -4,6 +4,7 @@
 mod counts;
 mod query;
 mod schema;
+mod verdict;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -117,6 +117,13 @@ impl Layout {
         })
     }
 
+    /// Whether a name is in the pattern.
+    pub(super) fn names(&self, name: &str) -> bool {
+        let named = |p: &Piece| matches!(p, Piece::Named(n) if n == name);
+        let part = |p: &Part| matches!(p, Part::Name(pieces) if pieces.iter().any(named));
+        self.parts.iter().any(part)
+    }
+
     /// What the names stand for where `path` is of this layout.
     pub(super) fn matches(&self, path: &str) -> Option<Captures> {
         let names: Vec<Vec<char>> = path.split('/').map(|n| n.chars().collect()).collect();

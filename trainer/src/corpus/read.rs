@@ -82,6 +82,10 @@ fn described(task: &Task<'_>, beside: &mut dyn Beside) -> Record {
     let captures = &task.choice.captures;
     let named = of_path(&stem, &folders);
     let subject = captured(captures, "subject").or(named.subject);
+    let subject = match (captured(captures, "dataset"), subject) {
+        (Some(dataset), Some(subject)) => Some(format!("{dataset}/{subject}")),
+        (_, subject) => subject,
+    };
     let session = captured(captures, "session").or(named.session);
     let facts = facts(beside, &folders, &stem, subject.as_deref());
     let mut sequence = captures
@@ -110,8 +114,13 @@ fn described(task: &Task<'_>, beside: &mut dyn Beside) -> Record {
     }
 }
 
+/// What a name of the layout stands for, without the prefix that BIDS gives it.
 fn captured(captures: &Captures, key: &str) -> Option<String> {
-    captures.get(key).cloned()
+    let text = captures.get(key)?;
+    let bare = text
+        .strip_prefix("sub-")
+        .or_else(|| text.strip_prefix("ses-"));
+    Some(bare.unwrap_or(text).to_owned())
 }
 
 /// What header and voxels say.

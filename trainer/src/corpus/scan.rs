@@ -118,6 +118,20 @@ pub struct ScanSummary {
     pub seconds: f64,
 }
 
+impl ScanSummary {
+    /// Adds what a later scan of the same catalogue did.
+    pub fn add(&mut self, later: &Self) {
+        self.volumes += later.volumes;
+        self.excluded += later.excluded;
+        self.broken += later.broken;
+        self.unchanged += later.unchanged;
+        self.gone += later.gone;
+        self.bytes += later.bytes;
+        self.seconds += later.seconds;
+        self.duplicates = later.duplicates;
+    }
+}
+
 /// Scans a folder, or one archive or volume, into a catalogue.
 ///
 /// Files that are as they were are not read again; what has gone is forgotten. The result does not

@@ -111,9 +111,13 @@ fn sex(text: &str) -> Option<&'static str> {
     }
 }
 
-/// participants.tsv: who is who, by subject without `sub-`.
+/// participants.tsv: who is who, by subject without `sub-`. Where it has a column `dataset`, by
+/// `dataset/subject`.
 #[derive(Debug, Default)]
-pub(super) struct Participants(HashMap<String, Facts>);
+pub(super) struct Participants {
+    by_subject: HashMap<String, Facts>,
+    datasets: bool,
+}
 
 impl Participants {
     /// Parses the table; `None` where it has no column of participants.
@@ -130,6 +134,7 @@ impl Participants {
             names.iter().find_map(found)
         };
         let id = column(&["participant_id", "subject_id", "subject"])?;
+        let dataset = column(&["dataset"]);
         let age = column(&[
             "age",
             "age_at_scan",
@@ -164,14 +169,23 @@ impl Participants {
                 sex: cell(sex_column).as_deref().and_then(sex),
                 ..Facts::default()
             };
+            let subject = match cell(dataset) {
+                Some(dataset) => format!("{dataset}/{subject}"),
+                None => subject,
+            };
             // Of several lines for one subject (one a session) the first counts.
             out.entry(subject).or_insert(facts);
         }
-        Some(Self(out))
+        Some(Self {
+            by_subject: out,
+            datasets: dataset.is_some(),
+        })
     }
 
     fn get(&self, subject: &str) -> Option<&Facts> {
-        self.0.get(subject)
+        let bare = subject.rsplit('/').next().unwrap_or(subject);
+        self.by_subject
+            .get(if self.datasets { subject } else { bare })
     }
 }
 
@@ -326,6 +340,17 @@ mod tests {
         assert_eq!(tesla("nan"), None);
         assert_eq!(sex("Female"), Some("F"));
         assert_eq!(sex("1"), None);
+    }
+
+    #[test]
+    fn subjects_of_several_data_sets_are_told_apart() {
+        let text = b"dataset\tparticipant_id\tage\na\tsub_1\t30\nb\tsub_1\t50\n";
+        let table = Participants::from_tsv(text).expect("a table");
+        let age = |s| table.get(s).and_then(|f| f.age);
+        assert_eq!(
+            (age("a/sub_1"), age("b/sub_1"), age("sub_1")),
+            (Some(30.0), Some(50.0), None)
+        );
     }
 
     #[test]

@@ -126,7 +126,10 @@ pub(super) fn walk(root: &Path, choose: &dyn Choose, visit: &mut dyn Visit) -> R
         if archive.is_none() && !matches!(extension(path), Some(e) if e != ".img") {
             continue;
         }
-        let choice = choose.choose(&shown);
+        let choice = match archive {
+            Some(_) => None,
+            None => choose.choose(&shown),
+        };
         if archive.is_none() && choice.is_none() {
             continue;
         }

@@ -63,14 +63,7 @@ impl Scan {
         let mut total = ScanSummary::default();
         for input in &self.inputs {
             let found = scan_shown(&mut catalogue, input, &options, choose, self.quiet)?;
-            total.volumes += found.volumes;
-            total.excluded += found.excluded;
-            total.broken += found.broken;
-            total.unchanged += found.unchanged;
-            total.gone += found.gone;
-            total.bytes += found.bytes;
-            total.seconds += found.seconds;
-            total.duplicates = found.duplicates;
+            total.add(&found);
         }
         if self.json {
             print_json(&total)?;

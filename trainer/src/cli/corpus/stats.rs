@@ -18,9 +18,9 @@ pub(in crate::cli) struct Stats {
     /// Write a page with plots, which needs no network
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Title of the page
-    #[arg(long, default_value = "Corpus", requires = "html")]
-    title: String,
+    /// Title of the page; the corpus' name by default
+    #[arg(long, requires = "html")]
+    title: Option<String>,
     /// Print JSON in place of tables
     #[arg(long)]
     json: bool,
@@ -28,9 +28,14 @@ pub(in crate::cli) struct Stats {
 
 impl Stats {
     pub(super) fn run(&self) -> Result<Outcome> {
-        let found = Composition::of(&Catalogue::open(&self.catalogue)?)?;
+        let catalogue = Catalogue::open(&self.catalogue)?;
+        let found = Composition::of(&catalogue)?;
         if let Some(path) = &self.html {
-            write_bytes(path, html(&self.title, &found).as_bytes())?;
+            let title = match &self.title {
+                Some(title) => title.clone(),
+                None => catalogue.corpus()?.unwrap_or_else(|| "Corpus".to_owned()),
+            };
+            write_bytes(path, html(&title, &found).as_bytes())?;
         }
         if self.json {
             print_json(&found)?;
