@@ -13,6 +13,7 @@ pub mod metric;
 pub mod model;
 pub mod nn;
 pub mod preprocess;
+pub mod pretext;
 pub mod segment;
 pub mod surface;
 pub mod volume;
