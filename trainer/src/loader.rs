@@ -54,6 +54,8 @@ pub struct LoaderConfig {
     pub world: usize,
     /// What a damaged volume does.
     pub damage: Damage,
+    /// Entries of the store that no sample is drawn from.
+    pub held_out: Vec<usize>,
     /// Where to begin.
     pub start: Position,
 }
@@ -73,6 +75,7 @@ impl Default for LoaderConfig {
             rank: 0,
             world: 1,
             damage: Damage::Stop,
+            held_out: Vec::new(),
             start: Position::default(),
         }
     }
@@ -159,9 +162,9 @@ pub struct Sample {
 
 /// Samples of one step.
 #[derive(Clone, Debug)]
-pub struct Batch {
+pub struct Batch<S = Sample> {
     /// The samples of this rank, in order.
-    pub samples: Vec<Sample>,
+    pub samples: Vec<S>,
     /// Where to go on after this batch.
     pub position: Position,
     /// How long the caller waited for it.
@@ -171,15 +174,15 @@ pub struct Batch {
 }
 
 /// Makes a sample of a patch. The same patch and seed must give the same sample.
-pub type Transform = Arc<dyn Fn(RawPatch, SampleSeed) -> Sample + Send + Sync>;
+pub type Transform<S = Sample> = Arc<dyn Fn(RawPatch, SampleSeed) -> S + Send + Sync>;
 
 /// An endless sequence of batches, made ahead by threads; epochs follow each other.
 ///
 /// Memory: `(queue + 1) * batch` finished samples, and for each thread one patch, one chunk and
 /// what the transform takes. Dropping the loader ends its threads. After an error there is nothing
 /// more.
-pub struct Loader {
-    queue: Arc<Queue>,
+pub struct Loader<S = Sample> {
+    queue: Arc<Queue<S>>,
     threads: Vec<JoinHandle<()>>,
     position: Position,
     steps: u64,
@@ -187,7 +190,7 @@ pub struct Loader {
     ended: bool,
 }
 
-impl std::fmt::Debug for Loader {
+impl<S> std::fmt::Debug for Loader<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Loader")
             .field("position", &self.position)
@@ -196,7 +199,7 @@ impl std::fmt::Debug for Loader {
     }
 }
 
-impl Loader {
+impl<S: Send + 'static> Loader<S> {
     /// Starts the threads.
     ///
     /// # Errors
@@ -206,7 +209,7 @@ impl Loader {
     pub fn new(
         store: Arc<Store>,
         config: &LoaderConfig,
-        transform: Transform,
+        transform: Transform<S>,
     ) -> Result<Self, LoaderError> {
         let order = Order::new(&store, config)?;
         let steps = order.steps();
@@ -264,8 +267,8 @@ impl Loader {
     }
 }
 
-impl Iterator for Loader {
-    type Item = Result<Batch, LoaderError>;
+impl<S: Send + 'static> Iterator for Loader<S> {
+    type Item = Result<Batch<S>, LoaderError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ended {
@@ -303,7 +306,7 @@ impl Iterator for Loader {
     }
 }
 
-impl Drop for Loader {
+impl<S> Drop for Loader<S> {
     fn drop(&mut self) {
         self.queue.stop();
         for thread in self.threads.drain(..) {

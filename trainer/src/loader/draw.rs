@@ -11,20 +11,20 @@ use super::error::LoaderError;
 use super::order::{Order, place};
 use super::permute::mix;
 use super::queue::Pool;
-use super::{Damage, LoaderConfig, RawPatch, Sample, SampleSeed, Transform};
+use super::{Damage, LoaderConfig, RawPatch, SampleSeed, Transform};
 
 /// Volumes that are skipped for one sample before that is an error.
 const MOST_SKIPPED: usize = 15;
 
 /// A sample and what was skipped for it.
 #[derive(Debug)]
-pub(crate) struct Drawn {
-    pub(crate) sample: Sample,
+pub(crate) struct Drawn<S> {
+    pub(crate) sample: S,
     pub(crate) skipped: Vec<String>,
 }
 
 /// Draws samples; threads share one.
-pub(crate) struct Drawer {
+pub(crate) struct Drawer<S> {
     store: Arc<Store>,
     order: Order,
     patch: [usize; 3],
@@ -32,15 +32,15 @@ pub(crate) struct Drawer {
     damage: Damage,
     first: u64,
     pool: Arc<Pool>,
-    transform: Transform,
+    transform: Transform<S>,
 }
 
-impl Drawer {
+impl<S> Drawer<S> {
     pub(crate) fn new(
         store: Arc<Store>,
         order: Order,
         config: &LoaderConfig,
-        transform: Transform,
+        transform: Transform<S>,
     ) -> Self {
         let first_batch = config.start.epoch * order.steps() + config.start.step;
         Self {
@@ -56,7 +56,7 @@ impl Drawer {
     }
 
     /// The `ticket`th sample since the start. A panic is an error, so that nobody waits for ever.
-    pub(crate) fn draw(&self, ticket: u64) -> Result<Drawn, LoaderError> {
+    pub(crate) fn draw(&self, ticket: u64) -> Result<Drawn<S>, LoaderError> {
         let (epoch, sample) = self.order.sample(self.first + ticket);
         let entry = Cell::new(self.order.entry(epoch, sample));
         catch_unwind(AssertUnwindSafe(|| self.sample(epoch, sample, &entry))).unwrap_or_else(
@@ -72,7 +72,12 @@ impl Drawer {
     }
 
     /// A sample of `entry`, which changes where that volume is damaged.
-    fn sample(&self, epoch: u64, sample: u64, entry: &Cell<usize>) -> Result<Drawn, LoaderError> {
+    fn sample(
+        &self,
+        epoch: u64,
+        sample: u64,
+        entry: &Cell<usize>,
+    ) -> Result<Drawn<S>, LoaderError> {
         let mut skipped = Vec::new();
         let mut attempt = 0;
         loop {

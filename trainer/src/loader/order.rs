@@ -158,7 +158,7 @@ fn groups(store: &Store, config: &LoaderConfig) -> Result<Vec<(f64, Vec<u32>)>, 
         let of_source = config.weights.get(&entry.source);
         known |= of_source.is_some();
         let weight = of_source.unwrap_or(&1.0) * entry.weight.unwrap_or(1.0);
-        if weight > 0.0 {
+        if weight > 0.0 && !config.held_out.contains(&i) {
             let key = (entry.source.as_str(), weight.to_bits());
             groups
                 .entry(key)
@@ -223,6 +223,9 @@ fn fingerprint(store: &Store, config: &LoaderConfig, epoch: u64, batch: u64) -> 
         config.patch,
         config.foreground
     );
+    for entry in &config.held_out {
+        text += &format!(" -{entry}");
+    }
     for (source, weight) in &config.weights {
         text += &format!(" {source}={weight}");
     }

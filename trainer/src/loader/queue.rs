@@ -6,11 +6,11 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use super::draw::Drawn;
 use super::error::LoaderError;
 
-type Result = std::result::Result<Drawn, LoaderError>;
+type Result<S> = std::result::Result<Drawn<S>, LoaderError>;
 
 /// Numbered places for samples: threads take numbers in order and fill the places as they finish.
-pub(crate) struct Queue {
-    state: Mutex<State>,
+pub(crate) struct Queue<S> {
+    state: Mutex<State<S>>,
     /// Places were taken, or all should stop.
     room: Condvar,
     /// A sample was finished, or all should stop.
@@ -18,16 +18,16 @@ pub(crate) struct Queue {
     capacity: usize,
 }
 
-struct State {
+struct State<S> {
     /// Number of the first place.
     first: u64,
     /// Next number that a thread takes.
     next: u64,
-    places: VecDeque<Option<Result>>,
+    places: VecDeque<Option<Result<S>>>,
     stop: bool,
 }
 
-impl Queue {
+impl<S> Queue<S> {
     /// At most `capacity` samples are begun but not taken.
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
@@ -43,12 +43,12 @@ impl Queue {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<S>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a thread does: makes samples until it is stopped.
-    pub(crate) fn work(&self, make: impl Fn(u64) -> Result) {
+    pub(crate) fn work(&self, make: impl Fn(u64) -> Result<S>) {
         loop {
             let ticket = {
                 let mut state = self.lock();
@@ -77,7 +77,7 @@ impl Queue {
     }
 
     /// The next `count` samples in order, or up to the first error.
-    pub(crate) fn take(&self, count: usize) -> Vec<Result> {
+    pub(crate) fn take(&self, count: usize) -> Vec<Result<S>> {
         let mut taken = Vec::with_capacity(count);
         let mut state = self.lock();
         while taken.len() < count && !state.stop {
