@@ -6,6 +6,7 @@ mod dashboard;
 mod import;
 mod info;
 mod inspect;
+mod pretrain;
 mod runs;
 mod segment;
 mod serve;
@@ -54,6 +55,8 @@ enum Command {
     Dashboard(dashboard::DashboardCommand),
     /// Compare runs: settings, losses, speed
     Runs(runs::Runs),
+    /// Pretrain a network on a store of volumes: masked autoencoding with augmentation reversal
+    Pretrain(Box<pretrain::Pretrain>),
     /// Serve the page that segments in the browser
     Serve(serve::Serve),
     /// Print completions for a shell
@@ -74,6 +77,7 @@ pub(crate) fn run(cli: Cli) -> Result<Outcome> {
     match cli.command {
         Command::Segment(command) => return command.run(),
         Command::Corpus(command) => return command.run(),
+        Command::Pretrain(command) => return command.run(),
         Command::Import(command) => command.run()?,
         Command::Inspect(command) => command.run()?,
         Command::Info(command) => command.run()?,

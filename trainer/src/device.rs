@@ -26,6 +26,13 @@ pub enum DeviceKind {
     Ndarray,
 }
 
+impl Default for DeviceKind {
+    /// The processor, where the build can compute on it.
+    fn default() -> Self {
+        Self::value_variants()[0]
+    }
+}
+
 impl DeviceKind {
     /// Its name on the command line.
     pub fn name(self) -> &'static str {

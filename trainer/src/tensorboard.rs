@@ -68,7 +68,7 @@ impl EventWriter {
                     ("optimiser/learning_rate", Some(s.lr)),
                     ("optimiser/gradient_norm", Some(s.grad_norm)),
                     ("speed/samples_per_second", Some(s.samples_per_s)),
-                    ("memory/resident_mib", Some(s.memory_mib)),
+                    ("memory/resident_mib", s.memory_mib),
                 ];
                 if s.step_s > 0.0 {
                     scalars.push(("speed/waiting_share", Some(s.wait_s / s.step_s)));

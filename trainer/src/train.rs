@@ -1,3 +1,22 @@
 //! Training: what pretraining and finetuning have in common.
 
+pub mod adamw;
+pub mod average;
+pub mod checkpoint;
+pub mod config;
+pub mod corpus;
+mod error;
+pub mod exchange;
+pub mod export;
+pub mod gradients;
 pub mod log;
+pub mod memory;
+#[cfg(feature = "mpi")]
+pub mod mpi;
+pub mod picture;
+pub mod run;
+pub mod sample;
+pub mod schedule;
+pub mod step;
+
+pub use self::error::{Result, TrainError};

@@ -120,6 +120,7 @@ impl History {
                 self.validations.retain(|v| v.step < validation.step);
                 self.validations.push(validation);
             }
+            Record::Damaged { .. } => {}
             Record::Picture { step, path } => {
                 self.pictures.retain(|(s, _)| *s < step);
                 self.pictures.push((step, path));
@@ -199,7 +200,11 @@ impl History {
         let state = self.state(now);
         let best = self.validations.iter().filter(|v| v.loss.is_finite());
         let best = best.min_by(|a, b| a.loss.total_cmp(&b.loss));
-        let memory = self.steps.iter().map(|s| s.memory_mib).reduce(f64::max);
+        let memory = self
+            .steps
+            .iter()
+            .filter_map(|s| s.memory_mib)
+            .reduce(f64::max);
         Some(Summary {
             name: run.name.clone(),
             state,
@@ -257,7 +262,7 @@ pub(super) mod tests {
             step_s: 2.0,
             wait_s: 0.5,
             samples_per_s: 4.0,
-            memory_mib: 900.0 + step as f64,
+            memory_mib: Some(900.0 + step as f64),
             time: 1000.0 + 2.0 * step as f64,
         }
     }

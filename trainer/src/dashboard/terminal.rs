@@ -176,6 +176,9 @@ pub fn line(record: &Record, history: &History) -> Option<String> {
             number(v.masked_loss),
             number(v.visible_loss)
         ),
+        Record::Damaged { step, message } => {
+            format!("step {step}: passed over a damaged volume: {message}")
+        }
         Record::Picture { step, path } => format!("step {step}: picture {}", path.display()),
         Record::Checkpoint { step, path } => {
             format!("step {step}: checkpoint {}", path.display())

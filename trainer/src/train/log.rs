@@ -28,6 +28,13 @@ pub enum Record {
     Step(Step),
     /// Losses over the validation samples.
     Validation(Validation),
+    /// A damaged volume was passed over.
+    Damaged {
+        /// Steps taken before it.
+        step: u64,
+        /// Which, and what is wrong with it.
+        message: String,
+    },
     /// A picture was written.
     Picture {
         /// Steps taken before it.
@@ -126,8 +133,9 @@ pub struct Step {
     pub wait_s: f64,
     /// Samples a second, of all processes together.
     pub samples_per_s: f64,
-    /// Largest resident memory of the process so far, in MiB.
-    pub memory_mib: f64,
+    /// Largest resident memory of the process so far, in MiB, where the system tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<f64>,
     /// Seconds since 1970.
     pub time: f64,
 }
@@ -157,7 +165,8 @@ impl Record {
             Self::Run(_) => 0,
             Self::Step(s) => s.step,
             Self::Validation(v) => v.step,
-            Self::Picture { step, .. }
+            Self::Damaged { step, .. }
+            | Self::Picture { step, .. }
             | Self::Checkpoint { step, .. }
             | Self::Resume { step, .. }
             | Self::End { step, .. } => *step,
@@ -272,7 +281,7 @@ mod tests {
             step_s: 0.25,
             wait_s: 0.0,
             samples_per_s: 32.0,
-            memory_mib: 100.0,
+            memory_mib: Some(100.0),
             time: now(),
         })
     }

@@ -45,7 +45,7 @@ pub(super) fn series(steps: &[Step]) -> Series {
         let waited: f64 = part.iter().map(|s| s.wait_s).sum();
         let all: f64 = part.iter().map(|s| s.step_s).sum();
         out.waiting.push(waited / all);
-        out.memory_mib.push(mean(&|s| Some(s.memory_mib)));
+        out.memory_mib.push(mean(&|s| s.memory_mib));
     }
     out
 }

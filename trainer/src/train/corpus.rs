@@ -1,0 +1,229 @@
+//! Samples of a store: volumes held out for validation, and a stream of the others.
+
+use std::sync::Arc;
+
+use amaes_core::augment::{AugmentConfig, Pipeline, Preset};
+use amaes_core::preprocess::Plan;
+use amaes_core::pretext::BlockMask;
+
+use super::config::PretrainConfig;
+use super::error::{Result, TrainError};
+use super::exchange::Exchange;
+use super::run::{Drawn, Source};
+use super::sample::Sample;
+use crate::loader::{Loader, LoaderConfig, Position, RawPatch, SampleSeed};
+use crate::store::Store;
+
+/// Samples to validate on at most: enough for a mean, few enough to be quick.
+const MOST_VALIDATION: usize = 64;
+
+/// A store, divided.
+#[derive(Debug)]
+pub struct Corpus {
+    store: Arc<Store>,
+    config: PretrainConfig,
+    /// Entries held out, in the order of the store.
+    held_out: Vec<usize>,
+}
+
+impl Corpus {
+    /// Holds out the configured share of the volumes, drawn by the seed and their names: at least
+    /// one where a share is asked for, and never all.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Config`] when the store has no volume to train on.
+    pub fn new(store: Store, config: &PretrainConfig) -> Result<Self> {
+        let entries = store.entries();
+        if entries.is_empty() {
+            return Err(TrainError::config("data.store", "it holds no volume"));
+        }
+        let mut drawn: Vec<(u64, usize)> = entries
+            .iter()
+            .enumerate()
+            .map(|(n, entry)| (mix(config.run.seed, &entry.id), n))
+            .collect();
+        drawn.sort_unstable();
+        let share = config.data.validation;
+        let count = match share > 0.0 {
+            true => ((entries.len() as f64 * share).round() as usize).max(1),
+            false => 0,
+        };
+        let mut held_out: Vec<usize> = drawn
+            .into_iter()
+            .take(count.min(entries.len() - 1))
+            .map(|(_, n)| n)
+            .collect();
+        held_out.sort_unstable();
+        Ok(Self {
+            store: Arc::new(store),
+            config: config.clone(),
+            held_out,
+        })
+    }
+
+    /// The preprocessing of its volumes.
+    pub fn plan(&self) -> &Plan {
+        &self.store.attributes().plan
+    }
+
+    /// Volumes to train on.
+    pub fn volumes(&self) -> u64 {
+        (self.store.entries().len() - self.held_out.len()) as u64
+    }
+
+    /// A patch in the middle of every volume held out, masked but not augmented. Of many volumes
+    /// some, evenly spread.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError`] when a volume cannot be read.
+    pub fn validation(&self) -> Result<Vec<Sample>> {
+        let patch = self.config.patch.size;
+        let transform = Transform::new(&self.config, AugmentConfig::preset(Preset::None))?;
+        let every = self.held_out.len().div_ceil(MOST_VALIDATION).max(1);
+        let mut samples = Vec::new();
+        for &entry in self.held_out.iter().step_by(every) {
+            let volume = &self.store.entries()[entry];
+            let start = [0, 1, 2].map(|a| (volume.shape[a] as i64 - patch[a] as i64).div_euclid(2));
+            let mut data = vec![0.0; patch.iter().product()];
+            self.store.read(entry, start, patch, &mut data)?;
+            let seed = mix(self.config.run.seed, &volume.id);
+            samples.push(transform.apply(RawPatch::new(data, patch, entry, start), seed));
+        }
+        Ok(samples)
+    }
+}
+
+/// What makes a sample of a patch.
+#[derive(Debug)]
+struct Transform {
+    pipeline: Pipeline,
+    mask: BlockMask,
+    patch: [usize; 3],
+}
+
+impl Transform {
+    fn new(config: &PretrainConfig, augment: AugmentConfig) -> Result<Self> {
+        let pipeline =
+            Pipeline::new(augment).map_err(|e| TrainError::config("augment", e.to_string()))?;
+        Ok(Self {
+            pipeline,
+            mask: config.mask()?,
+            patch: config.patch.size,
+        })
+    }
+
+    fn apply(&self, raw: RawPatch, seed: u64) -> Sample {
+        let augmented = self.pipeline.apply(&raw.data, raw.shape, self.patch, seed);
+        // The patch is as large as the pipeline asked for.
+        let augmented = augmented.unwrap_or_else(|error| panic!("{error}"));
+        drop(raw);
+        let order = |values: &[f32]| to_c_order(values, self.patch);
+        Sample::new(
+            order(&augmented.input),
+            order(&augmented.target),
+            self.mask.draw(seed.rotate_left(32)),
+        )
+    }
+}
+
+/// The samples of a run, in their order.
+pub struct Stream {
+    loader: Loader<Sample>,
+}
+
+impl Stream {
+    /// Starts the threads that make this process's samples, from `position` on; `null` is the
+    /// beginning.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError`] when the batch is not the processes' to share, or the position is of another
+    /// corpus.
+    pub fn new(
+        corpus: &Corpus,
+        config: &PretrainConfig,
+        exchange: &dyn Exchange,
+        position: &serde_json::Value,
+    ) -> Result<Self> {
+        let (rank, world) = (exchange.rank(), exchange.world());
+        let batch = config.patch.batch;
+        if !batch.is_multiple_of(world) {
+            let message = format!("{batch} samples are not to be shared by {world} processes");
+            return Err(TrainError::config("patch.batch", message));
+        }
+        let start = match position {
+            serde_json::Value::Null => Position::default(),
+            position => serde_json::from_value(position.clone())
+                .map_err(|e| TrainError::config("resume", format!("position: {e}")))?,
+        };
+        let transform = Transform::new(config, config.augment.clone())?;
+        let threads = match config.data.threads {
+            0 => std::thread::available_parallelism().map_or(1, |n| n.get().saturating_sub(1)),
+            n => n,
+        };
+        let loader = LoaderConfig {
+            patch: transform.pipeline.source_size(config.patch.size),
+            batch: batch / world,
+            seed: config.run.seed,
+            threads: threads.max(1),
+            queue: config.data.queue,
+            weights: config.data.sources.clone(),
+            foreground: config.data.foreground,
+            // A corpus smaller than a batch is gone through more than once.
+            epoch: Some(corpus.volumes().max(batch as u64)),
+            rank,
+            world,
+            damage: config.data.damage,
+            held_out: corpus.held_out.clone(),
+            start,
+        };
+        let transform = move |raw: RawPatch, seed: SampleSeed| transform.apply(raw, seed.0);
+        Ok(Self {
+            loader: Loader::new(corpus.store.clone(), &loader, Arc::new(transform))?,
+        })
+    }
+}
+
+impl Source for Stream {
+    fn next(&mut self) -> Result<Drawn> {
+        let epoch = self.loader.position().epoch;
+        let batch = match self.loader.next() {
+            Some(batch) => batch?,
+            None => unreachable!("a loader ends with an error only, and a run with it"),
+        };
+        Ok(Drawn {
+            samples: batch.samples,
+            epoch,
+            position: serde_json::to_value(batch.position)
+                .map_err(|e| TrainError::config("resume", e.to_string()))?,
+            wait: batch.wait,
+            skipped: batch.skipped,
+        })
+    }
+}
+
+/// Values with the first axis fastest, in the order of tensors `[x, y, z]`: the last axis fastest.
+fn to_c_order(values: &[f32], [nx, ny, nz]: [usize; 3]) -> Vec<f32> {
+    let mut ordered = Vec::with_capacity(values.len());
+    for x in 0..nx {
+        for y in 0..ny {
+            let row = (0..nz).map(|z| values[(z * ny + y) * nx + x]);
+            ordered.extend(row);
+        }
+    }
+    ordered
+}
+
+/// A number that depends on a seed and a name.
+fn mix(seed: u64, name: &str) -> u64 {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    // The finisher of SplitMix64.
+    let mut z = hash ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,303 @@
+//! `amaes pretrain` on a store that the test makes: learning, stopping, being killed, going on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use amaes::store::{Access, StoreOptions, VolumeMeta, Writer};
+use amaes::train::log::{self, Record};
+use amaes_core::volume::{Affine, Grid, Volume};
+use tempfile::TempDir;
+
+/// A store of `count` ellipsoids with ripples, none like another, values in 0..1.
+fn store(folder: &Path, count: usize) -> PathBuf {
+    let path = folder.join("store");
+    let writer = Writer::create(&path, StoreOptions::default(), Access::Alone).expect("a store");
+    for n in 0..count {
+        let shape = [40 + n % 3, 36, 33 + n % 5];
+        let grid = Grid {
+            shape,
+            affine: Affine::IDENTITY,
+        };
+        let mut data = Vec::with_capacity(shape.iter().product());
+        for z in 0..shape[2] {
+            for y in 0..shape[1] {
+                for x in 0..shape[0] {
+                    let at = [x, y, z].map(|v| v as f32 / 18.0 - 1.0);
+                    let radius = at.iter().map(|v| v * v).sum::<f32>();
+                    let ripple = (at[n % 3] * (6.0 + n as f32)).sin();
+                    let value = if radius < 0.9 {
+                        0.55 + 0.25 * ripple
+                    } else {
+                        0.0
+                    };
+                    data.push(value);
+                }
+            }
+        }
+        let meta = VolumeMeta {
+            source: ["a", "b"][n % 2].into(),
+            ..VolumeMeta::default()
+        };
+        let volume = Volume::new(grid, data).expect("as many values as voxels");
+        writer
+            .write(&format!("v{n:03}"), &volume, &meta)
+            .expect("written");
+    }
+    writer.seal().expect("sealed");
+    path
+}
+
+struct Bench {
+    folder: TempDir,
+    store: PathBuf,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(folder.path(), 9);
+        Self { folder, store }
+    }
+
+    fn run(&self, name: &str) -> PathBuf {
+        self.folder.path().join("runs").join(name)
+    }
+
+    fn command(&self, name: &str, set: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_amaes"));
+        command.arg("pretrain").arg("--store").arg(&self.store);
+        command.args(["--name", name, "--set"]);
+        command.arg(format!("run.folder={}", self.run("").display()));
+        for set in [
+            "data.validation=0.2",
+            "model.filters=2",
+            "patch.size=[32,32,32]",
+            "patch.batch=2",
+            "training.lr=0.01",
+            "training.steps=8",
+            "output.checkpoint_every=2",
+            "output.validate_every=4",
+            "output.picture_every=8",
+        ]
+        .iter()
+        .chain(set)
+        {
+            command.args(["--set", set]);
+        }
+        command.stdin(Stdio::null());
+        command
+    }
+}
+
+fn resume(run: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_amaes"));
+    command
+        .arg("pretrain")
+        .arg("--resume")
+        .arg(run)
+        .stdin(Stdio::null());
+    command
+}
+
+fn output(command: &mut Command) -> Output {
+    command.output().expect("amaes starts")
+}
+
+fn ok(command: &mut Command) {
+    let output = output(command);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {error}", output.status);
+}
+
+fn fails(command: &mut Command, names: &[&str]) {
+    let output = output(command);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(!error.contains("panicked"), "{error}");
+    for name in names {
+        assert!(error.contains(name), "`{error}` does not say `{name}`");
+    }
+}
+
+fn model(run: &Path) -> Vec<u8> {
+    fs::read(run.join("model.amaes")).expect("a model")
+}
+
+fn steps(run: &Path) -> Vec<(u64, f64)> {
+    let records = log::read(run).expect("a log");
+    let steps = records.iter().filter_map(|r| match r {
+        Record::Step(s) => Some((s.step, s.loss)),
+        _ => None,
+    });
+    steps.collect()
+}
+
+/// Waits until the log tells of a step.
+fn wait_for(run: &Path, step: u64) {
+    let begin = Instant::now();
+    while log::read(run).map_or(true, |r| r.iter().all(|r| r.step() < step)) {
+        assert!(begin.elapsed() < Duration::from_secs(60), "no step {step}");
+        sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn threads_and_kills_change_nothing() {
+    let bench = Bench::new();
+    ok(&mut bench.command("one", &["data.threads=1"]));
+    ok(&mut bench.command("four", &["data.threads=4", "data.queue=1"]));
+    let expected = model(&bench.run("one"));
+    assert!(
+        expected == model(&bench.run("four")),
+        "threads change the weights"
+    );
+    assert_eq!(steps(&bench.run("one")), steps(&bench.run("four")));
+
+    // Killed at several moments, wherever in a step or a checkpoint they fall.
+    let run = bench.run("killed");
+    let mut child = bench
+        .command("killed", &[])
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("starts");
+    for step in [1, 3, 6] {
+        wait_for(&run, step);
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        child = resume(&run).stderr(Stdio::null()).spawn().expect("starts");
+    }
+    assert!(child.wait().expect("ended").success());
+    assert!(expected == model(&run), "being killed changes the weights");
+    assert_eq!(steps(&run), steps(&bench.run("one")));
+}
+
+#[test]
+fn the_network_learns_more_than_the_mean() {
+    let bench = Bench::new();
+    let set = [
+        "training.steps=150",
+        "output.validate_every=150",
+        "training.lr=0.03",
+        "model.filters=4",
+    ];
+    ok(&mut bench.command("learns", &set));
+    let records = log::read(&bench.run("learns")).expect("a log");
+    let Some(Record::Validation(last)) = records
+        .iter()
+        .rev()
+        .find(|r| matches!(r, Record::Validation(_)))
+    else {
+        panic!("no validation in {records:?}");
+    };
+    let mean = last.mean_loss.expect("the mean's loss");
+    assert!(last.loss < 0.5 * mean, "{last:?}");
+    let all = steps(&bench.run("learns"));
+    assert!(
+        last.loss < 0.2 * all[0].1,
+        "untrained {}, now {}",
+        all[0].1,
+        last.loss
+    );
+    let picture = bench.run("learns").join("pictures/step-00000150.png");
+    let bytes = fs::read(picture).expect("a picture");
+    assert!(bytes.starts_with(b"\x89PNG"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_stops_after_the_step() {
+    let bench = Bench::new();
+    let run = bench.run("stopped");
+    let mut child = bench
+        .command(
+            "stopped",
+            &["training.steps=100000", "output.checkpoint_every=0"],
+        )
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    wait_for(&run, 2);
+    let kill = Command::new("kill")
+        .arg("-TERM")
+        .arg(child.id().to_string())
+        .status();
+    assert!(kill.expect("kill starts").success());
+    let output = child.wait_with_output().expect("ended");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("--resume"), "{text}");
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    let last = steps(&run).last().expect("steps").0;
+    assert!(
+        run.join(format!("checkpoints/step-{last:08}.safetensors"))
+            .exists()
+    );
+    child = resume(&run)
+        .args(["--set", &format!("training.steps={}", last + 2)])
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("starts");
+    assert!(child.wait().expect("ended").success());
+    assert_eq!(steps(&run).last().expect("steps").0, last + 2);
+}
+
+#[test]
+fn damage_and_mistakes_are_named() {
+    let bench = Bench::new();
+    fails(
+        &mut bench.command("x", &["patch.size=[30,32,32]"]),
+        &["patch.size", "16"],
+    );
+    fails(
+        &mut bench.command("x", &["data.sources={c=2}"]),
+        &["weights", "`c`"],
+    );
+    fails(&mut bench.command("x", &["augment.blurr={}"]), &["blurr"]);
+    fails(&mut resume(&bench.run("nothing")), &["nothing"]);
+    assert!(
+        !bench.run("x").join("log.jsonl").exists(),
+        "nothing is begun"
+    );
+
+    ok(&mut bench.command("whole", &["training.steps=2"]));
+    fails(&mut bench.command("whole", &[]), &["run.name", "resume"]);
+    // Another corpus than the one that the run began with.
+    let other = tempfile::tempdir().expect("a folder");
+    let other = store(other.path(), 7);
+    let mut command = resume(&bench.run("whole"));
+    command
+        .arg("--set")
+        .arg(format!("data.store={}", other.display()));
+    fails(command.args(["--set", "training.steps=4"]), &["position"]);
+
+    // One byte of one volume's voxels.
+    let mut files = Vec::new();
+    find(&bench.store.join("volumes/v004"), &mut files);
+    let largest = files
+        .iter()
+        .max_by_key(|f| fs::metadata(f).expect("a file").len());
+    let largest = largest.expect("voxels");
+    let mut bytes = fs::read(largest).expect("voxels");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    fs::write(largest, bytes).expect("written");
+    let more = "training.steps=12";
+    fails(&mut bench.command("stops", &[more]), &["v004"]);
+    ok(&mut bench.command("skips", &[more, "data.damage=skip"]));
+    let records = log::read(&bench.run("skips")).expect("a log");
+    let told =
+        |r: &Record| matches!(r, Record::Damaged { message, .. } if message.contains("v004"));
+    assert!(records.iter().any(told), "{records:?}");
+}
+
+fn find(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        match path.is_dir() {
+            true => find(&path, files),
+            false => files.push(path),
+        }
+    }
+}
