@@ -90,13 +90,14 @@ impl EventWriter {
                 let png = fs::read(&path).with_path(&path)?;
                 let size = png_size(&png)
                     .ok_or_else(|| Error::unsuitable(&path, "this is no PNG picture"))?;
-                self.image(*step, "reconstruction", size, &png)
+                self.image(*step, now(), "reconstruction", size, &png)
             }
             _ => Ok(()),
         }
     }
 
-    /// Writes numbers of one step; those that are `None` are left out.
+    /// Writes numbers of one step; those that are `None` are left out. `time` is in seconds since
+    /// 1970.
     ///
     /// # Errors
     ///
@@ -117,7 +118,7 @@ impl EventWriter {
         })
     }
 
-    /// Writes a PNG picture of `[width, height]` pixels.
+    /// Writes a PNG picture of `[width, height]` pixels; `time` is in seconds since 1970.
     ///
     /// # Errors
     ///
@@ -125,11 +126,12 @@ impl EventWriter {
     pub fn image(
         &mut self,
         step: u64,
+        time: f64,
         tag: &str,
         [width, height]: [u32; 2],
         png: &[u8],
     ) -> Result<()> {
-        self.event(now(), Some(step), |event| {
+        self.event(time, Some(step), |event| {
             event.message(5, |summary| {
                 summary.message(1, |value| {
                     value.bytes(1, tag.as_bytes());

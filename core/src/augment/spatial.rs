@@ -13,6 +13,9 @@ pub use self::displacement::Displacement;
 use super::range::{clipped, limits};
 use super::spline::{End, resample};
 
+/// Planes of a patch that are read side by side.
+const SLAB: usize = 8;
+
 /// Where each voxel of a patch lies in its source, in voxels.
 #[derive(Clone, Debug)]
 pub struct CoordinateMap {
@@ -73,14 +76,10 @@ impl CoordinateMap {
             return self.separable(image, shape, outside, range);
         }
         let region = Coefficients::new(image, shape, self.bounds());
-        let mut out = Vec::with_capacity(self.patch.iter().product());
-        self.each_row(region.origin(), |[x, y, z]| {
-            for i in 0..x.len() {
-                out.push(match region.at([x[i], y[i], z[i]]) {
-                    Some(value) => clipped(value, range),
-                    None => outside,
-                });
-            }
+        let mut out = vec![0.0; self.patch.iter().product()];
+        let nx = self.patch[0];
+        self.each_row(region.origin(), |r, positions| {
+            region.values(positions, range, outside, &mut out[r * nx..(r + 1) * nx]);
         });
         out
     }
@@ -91,16 +90,16 @@ impl CoordinateMap {
             return crop(labels, shape, self.patch, first, outside);
         }
         let end = shape.map(|n| n as f32 - 1.0);
-        let mut out = Vec::with_capacity(self.patch.iter().product());
-        self.each_row([0.0; 3], |[x, y, z]| {
-            for i in 0..x.len() {
-                let p = [x[i], y[i], z[i]];
-                out.push(if (0..3).all(|a| p[a] >= 0.0 && p[a] <= end[a]) {
+        let mut out = vec![outside; self.patch.iter().product()];
+        let nx = self.patch[0];
+        self.each_row([0.0; 3], |r, [x, y, z]| {
+            let positions = x.iter().zip(y).zip(z);
+            for (out, ((&x, &y), &z)) in out[r * nx..].iter_mut().zip(positions) {
+                let p = [x, y, z];
+                if (0..3).all(|a| p[a] >= 0.0 && p[a] <= end[a]) {
                     let [i, j, k] = p.map(|c| (c + 0.5) as usize);
-                    labels[i + shape[0] * (j + shape[1] * k)]
-                } else {
-                    outside
-                });
+                    *out = labels[i + shape[0] * (j + shape[1] * k)];
+                }
             }
         });
         out
@@ -120,18 +119,24 @@ impl CoordinateMap {
         })
     }
 
-    /// Calls `f` with the coordinates, counted from `origin`, of each row of the patch.
-    fn each_row(&self, origin: [f64; 3], mut f: impl FnMut([&[f32]; 3])) {
+    /// Calls `f` with the number and the coordinates, counted from `origin`, of each row of the
+    /// patch. Some planes go side by side, so that the part of the source that a map turned away
+    /// from the axes reads stays near.
+    fn each_row(&self, origin: [f64; 3], mut f: impl FnMut(usize, [&[f32]; 3])) {
         let [nx, ny, nz] = self.patch;
         let m = &self.matrix;
         let half = self.patch.map(|n| (n as f64 - 1.0) / 2.0);
         let mut rows = [(); 3].map(|()| vec![0.0f32; nx]);
-        let mut moved = self.displacement.as_ref().map(Displacement::rows);
-        for z in 0..nz {
-            if let Some(moved) = &mut moved {
+        let field = self.displacement.as_ref();
+        let mut slab: Vec<_> = (0..SLAB)
+            .filter_map(|_| field.map(Displacement::rows))
+            .collect();
+        for first in (0..nz).step_by(SLAB) {
+            let planes = first..nz.min(first + SLAB);
+            for (z, moved) in planes.clone().zip(&mut slab) {
                 moved.plane(z);
             }
-            for y in 0..ny {
+            for (y, z) in (0..ny).flat_map(|y| planes.clone().map(move |z| (y, z))) {
                 let [u, v, w] = [-half[0], y as f64 - half[1], z as f64 - half[2]];
                 for (j, row) in rows.iter_mut().enumerate() {
                     let base = m[j][0] * u + m[j][1] * v + m[j][2] * w;
@@ -141,7 +146,7 @@ impl CoordinateMap {
                         *p = base + step * x as f32;
                     }
                 }
-                if let Some(moved) = &mut moved {
+                if let Some(moved) = slab.get_mut(z - first) {
                     let moved = moved.row(y);
                     for (j, row) in rows.iter_mut().enumerate() {
                         let [a, b, c] = m[j].map(|v| v as f32);
@@ -150,7 +155,7 @@ impl CoordinateMap {
                         }
                     }
                 }
-                f([&rows[0], &rows[1], &rows[2]]);
+                f(y + ny * z, [&rows[0], &rows[1], &rows[2]]);
             }
         }
     }

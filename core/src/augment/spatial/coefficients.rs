@@ -1,6 +1,7 @@
 //! B-spline coefficients of the part of an image that a coordinate map reaches.
 
 use super::super::lines::{LANES, Lines};
+use super::super::range::clipped;
 use super::super::spline::{End, SETTLED, coefficients, mirrored, weights};
 
 /// Coefficients of a box of voxels.
@@ -60,35 +61,61 @@ impl Coefficients {
         self.first.map(|f| f as f64)
     }
 
-    /// The value at a position counted from the box's first voxel; `None` beyond the image.
+    /// The values at positions counted from the box's first voxel, in a range; `outside` for
+    /// those beyond the image.
+    pub(super) fn values(
+        &self,
+        positions: [&[f32]; 3],
+        range: [f32; 2],
+        outside: f32,
+        out: &mut [f32],
+    ) {
+        let mut taps = Taps::default();
+        for (c, out) in out.chunks_mut(CHUNK).enumerate() {
+            let part = positions.map(|p| &p[c * CHUNK..c * CHUNK + out.len()]);
+            taps.fill(part);
+            for (i, out) in out.iter_mut().enumerate() {
+                let p = part.map(|p| p[i]);
+                let inside = (0..3).all(|a| p[a] >= self.low[a] && p[a] <= self.high[a]);
+                *out = if inside {
+                    clipped(self.value(&taps, i), range)
+                } else {
+                    outside
+                };
+            }
+        }
+    }
+
     #[inline]
-    pub(super) fn at(&self, p: [f32; 3]) -> Option<f32> {
-        if !(0..3).all(|a| p[a] >= self.low[a] && p[a] <= self.high[a]) {
-            return None;
-        }
-        let cell = p.map(|v| v as i32 as usize);
-        let [wx, wy, wz] = [0, 1, 2].map(|a| weights(p[a] - cell[a] as f32));
+    fn value(&self, taps: &Taps, i: usize) -> f32 {
         let [nx, ny, nz] = self.shape;
-        let [i, j, k] = cell;
-        if i == 0 || j == 0 || k == 0 || i + 2 >= nx || j + 2 >= ny || k + 2 >= nz {
-            return Some(self.at_edge(cell, [wx, wy, wz]));
+        let [x, y, z] = [0, 1, 2].map(|a| taps.cells[a][i] as usize);
+        if x == 0 || y == 0 || z == 0 || x + 2 >= nx || y + 2 >= ny || z + 2 >= nz {
+            return self.at_edge([x, y, z], taps.of(i));
         }
-        let plane = nx * ny;
-        let reach = 3 * nx + 4;
+        let weight = |a: usize, k: usize| taps.weights[a][k][i];
+        let (plane, reach) = (nx * ny, 3 * nx + 4);
+        let first = x - 1 + nx * (y - 1) + plane * (z - 1);
         let mut sums = [0.0f32; 4];
-        for (dz, wz) in wz.into_iter().enumerate() {
-            let start = i - 1 + nx * (j - 1) + plane * (k - 1 + dz);
+        for dz in 0..4 {
+            let start = first + dz * plane;
             let rows = &self.data[start..start + reach];
-            for (dy, wy) in wy.into_iter().enumerate() {
-                let weight = wz * wy;
-                if let Some(taps) = rows.get(dy * nx..).and_then(|r| r.first_chunk::<4>()) {
-                    for (sum, tap) in sums.iter_mut().zip(taps) {
-                        *sum += weight * tap;
+            let mut plane = [0.0f32; 4];
+            for dy in 0..4 {
+                if let Some(row) = rows.get(dy * nx..).and_then(|r| r.first_chunk::<4>()) {
+                    let w = weight(1, dy);
+                    for (sum, v) in plane.iter_mut().zip(row) {
+                        *sum += w * v;
                     }
                 }
             }
+            let w = weight(2, dz);
+            for (sum, v) in sums.iter_mut().zip(plane) {
+                *sum += w * v;
+            }
         }
-        Some(sums[0] * wx[0] + sums[1] * wx[1] + sums[2] * wx[2] + sums[3] * wx[3])
+        (sums[0] * weight(0, 0) + sums[1] * weight(0, 1))
+            + (sums[2] * weight(0, 2) + sums[3] * weight(0, 3))
     }
 
     /// The value where coefficients beyond the image are needed.
@@ -109,6 +136,41 @@ impl Coefficients {
             }
         }
         sum
+    }
+}
+
+/// Positions for which taps are computed at once.
+const CHUNK: usize = 64;
+
+/// The cells in which positions lie, and the weights of the coefficients about them.
+struct Taps {
+    cells: [[i32; CHUNK]; 3],
+    weights: [[[f32; CHUNK]; 4]; 3],
+}
+
+impl Default for Taps {
+    fn default() -> Self {
+        Self {
+            cells: [[0; CHUNK]; 3],
+            weights: [[[0.0; CHUNK]; 4]; 3],
+        }
+    }
+}
+
+impl Taps {
+    /// Positions below 0 get taps that mean nothing.
+    fn fill(&mut self, positions: [&[f32]; 3]) {
+        for (a, positions) in positions.into_iter().enumerate() {
+            let (cells, [first, second, third, last]) = (&mut self.cells[a], &mut self.weights[a]);
+            for (i, &p) in positions.iter().take(CHUNK).enumerate() {
+                cells[i] = p as i32;
+                [first[i], second[i], third[i], last[i]] = weights(p - cells[i] as f32);
+            }
+        }
+    }
+
+    fn of(&self, i: usize) -> [[f32; 4]; 3] {
+        [0, 1, 2].map(|a| [0, 1, 2, 3].map(|k| self.weights[a][k][i]))
     }
 }
 

@@ -44,7 +44,15 @@ pub(super) fn draw(frame: &mut Frame<'_>, history: &History, notes: &[String], n
     ])
     .areas(frame.area());
     frame.render_widget(header(&summary), head);
-    chart(frame, loss, "loss", &losses(history));
+    let mut curves = losses(history);
+    let values = || curves.iter().flat_map(|c| &c.points).map(|p| p.1);
+    // The first steps would hide all others.
+    let logarithmic = values().all(|v| v > 0.0);
+    if logarithmic {
+        let points = curves.iter_mut().flat_map(|c| &mut c.points);
+        points.for_each(|p| p.1 = p.1.log10());
+    }
+    chart(frame, loss, "loss", &curves, logarithmic);
     let [left, right] = Layout::horizontal([Constraint::Fill(1); 2]).areas(below);
     let of = |name, colour, f: &dyn Fn(&crate::train::log::Step) -> f64| Curve {
         name,
@@ -52,9 +60,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, history: &History, notes: &[String], n
         points: thinned(history.steps.iter().map(|s| (s.step as f64, f(s)))),
     };
     let speed = of("samples/s", Color::Magenta, &|s| s.samples_per_s);
-    chart(frame, left, "samples a second", &[speed]);
+    chart(frame, left, "samples a second", &[speed], false);
     let rate = of("lr", Color::Blue, &|s| s.lr);
-    chart(frame, right, "learning rate", &[rate]);
+    chart(frame, right, "learning rate", &[rate], false);
     draw_gauges(frame, gauges, &summary);
     let lines: Vec<Line<'_>> = notes.iter().map(|n| Line::from(n.as_str())).collect();
     frame.render_widget(Paragraph::new(lines).yellow(), foot);
@@ -132,7 +140,8 @@ fn thinned(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
     points.chunks(stretch).map(mean).collect()
 }
 
-fn chart(frame: &mut Frame<'_>, area: Rect, title: &str, curves: &[Curve]) {
+/// Draws curves; those that are `logarithmic` hold powers of ten.
+fn chart(frame: &mut Frame<'_>, area: Rect, title: &str, curves: &[Curve], logarithmic: bool) {
     let block = Block::bordered().title(title.to_owned());
     let all = || curves.iter().flat_map(|c| &c.points);
     let bounds = |of: fn(&(f64, f64)) -> f64| {
@@ -160,8 +169,10 @@ fn chart(frame: &mut Frame<'_>, area: Rect, title: &str, curves: &[Curve]) {
                 .data(&c.points)
         })
         .collect();
+    let label = |v: f64| short(if logarithmic { 10f64.powf(v) } else { v });
     let chart = Chart::new(datasets)
         .block(block)
+        .hidden_legend_constraints((Constraint::Percentage(50), Constraint::Percentage(70)))
         .x_axis(
             Axis::default()
                 .bounds(x)
@@ -170,7 +181,7 @@ fn chart(frame: &mut Frame<'_>, area: Rect, title: &str, curves: &[Curve]) {
         .y_axis(
             Axis::default()
                 .bounds(y)
-                .labels([y[0], (y[0] + y[1]) / 2.0, y[1]].map(short)),
+                .labels([y[0], (y[0] + y[1]) / 2.0, y[1]].map(label)),
         );
     frame.render_widget(chart, area);
 }

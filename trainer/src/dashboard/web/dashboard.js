@@ -147,6 +147,15 @@ function ticks(low, high, count) {
   return out;
 }
 
+/** Logarithms of 1, 2 and 5 times powers of ten, or only of the powers where those are many. */
+function logarithms(low, high) {
+  const out = [];
+  for (let power = Math.floor(low); power <= high; power += 1) {
+    for (const m of high - low > 3 ? [1] : [1, 2, 5]) out.push(power + Math.log10(m));
+  }
+  return out.filter((t) => t >= low && t <= high);
+}
+
 function curvesOf(chart) {
   const weight = chart.exact ? 0 : Number(element('smooth').value);
   return drawn().flatMap((folder) => {
@@ -203,7 +212,7 @@ function draw(chart) {
   g.lineWidth = 1;
   g.textAlign = 'right';
   g.textBaseline = 'middle';
-  for (const t of ticks(y0, y1, 5)) {
+  for (const t of logarithmic ? logarithms(y0, y1) : ticks(y0, y1, 5)) {
     const at = bottom - ((t - y0) / (y1 - y0)) * (bottom - top);
     g.beginPath();
     g.moveTo(left, at);
