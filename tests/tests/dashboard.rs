@@ -75,7 +75,7 @@ fn a_log_becomes_events() {
         step_s: 2.0,
         wait_s: 0.5,
         samples_per_s: 4.0,
-        memory_mib: 100.0,
+        memory_mib: Some(100.0),
         time: 1_700_000_000.0,
     };
     let validation = Validation {

@@ -105,7 +105,7 @@ fn run(folder: &Path, lr: f64) {
             step_s: 0.5,
             wait_s: 0.125,
             samples_per_s: 4.0,
-            memory_mib: 64.0,
+            memory_mib: Some(64.0),
             time: 1000.0 + i as f64,
         };
         log.write(&Record::Step(step)).expect("written");

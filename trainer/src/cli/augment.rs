@@ -7,6 +7,7 @@ use amaes::picture::{Grid, Slice, plane_names};
 use amaes::{Error, volumes};
 use amaes_core::augment::{AugmentConfig, Pipeline, Preset};
 use amaes_core::preprocess::Plan;
+use amaes_core::pretext::BlockMask;
 use amaes_core::volume::{ReadOptions, Volume};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
@@ -48,6 +49,12 @@ struct Preview {
     /// Edge of the patch in voxels
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=512))]
     patch: u16,
+    /// Edge of the masked blocks in voxels
+    #[arg(long, default_value_t = 4)]
+    block: usize,
+    /// Share of the blocks that is masked
+    #[arg(long, default_value_t = 0.6)]
+    mask_ratio: f64,
     /// Take the voxels as they are, without reorienting, cropping, normalising and resampling
     #[arg(long)]
     as_is: bool,
@@ -102,7 +109,8 @@ impl Preview {
             .fold([f32::MAX, f32::MIN], |[a, b], &v| [a.min(v), b.max(v)]);
 
         let planes = plane_names(volume.grid().orientation()?);
-        let columns = ["before", "after", "target"];
+        let mask = BlockMask::new(patch, self.block, self.mask_ratio)?;
+        let columns = ["before", "after", "target", "masked"];
         let mut grid = Grid::new(
             columns
                 .iter()
@@ -111,7 +119,8 @@ impl Preview {
         for seed in self.seed..self.seed.saturating_add(self.count) {
             let sample = pipeline.apply(&source, size, patch, seed).map_err(named)?;
             let drawn = pipeline.draw(patch, 1, seed);
-            let shown = [&before, &sample.input, &sample.target];
+            let masked = masked(&sample.input, patch, &mask.draw(seed));
+            let shown = [&before, &sample.input, &sample.target, &masked];
             let slices = shown.into_iter().flat_map(|v| Slice::middle(v, patch));
             grid.row(format!("seed {seed}: {drawn}"), slices, range);
         }
@@ -130,6 +139,13 @@ impl Preview {
     }
 }
 
+/// A patch, first axis fastest, without what a mask, last axis fastest, hides.
+fn masked(input: &[f32], [nx, ny, nz]: [usize; 3], mask: &[f32]) -> Vec<f32> {
+    let hidden = |i: usize| mask[i / (nx * ny) + nz * (i / nx % ny + ny * (i % nx))] == 1.0;
+    let value = |(i, &v): (usize, &f32)| if hidden(i) { f32::NAN } else { v };
+    input.iter().enumerate().map(value).collect()
+}
+
 fn read_config(path: &Path) -> Result<AugmentConfig> {
     let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let config = if path.extension().is_some_and(|e| e == "json") {
@@ -138,4 +154,20 @@ fn read_config(path: &Path) -> Result<AugmentConfig> {
         toml::from_str(&text).map_err(anyhow::Error::from)
     };
     config.with_context(|| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_hide_the_voxels_that_they_name() {
+        // Voxel (1, 0, 2) of 2 x 3 x 4.
+        let mut mask = vec![0.0; 24];
+        mask[2 + 4 * 3] = 1.0;
+        let input: Vec<f32> = (0..24).map(|v| v as f32).collect();
+        let out = masked(&input, [2, 3, 4], &mask);
+        let hidden: Vec<usize> = (0..24).filter(|&i| out[i].is_nan()).collect();
+        assert_eq!(hidden, [1 + 2 * 3 * 2]);
+    }
 }
