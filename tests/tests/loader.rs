@@ -9,7 +9,7 @@ use amaes::loader::{
     Batch, Damage, Loader, LoaderConfig, LoaderError, Position, RawPatch, Sample, SampleSeed,
     Transform,
 };
-use amaes::store::{Access, Store, StoreOptions, VolumeMeta, Writer};
+use amaes::store::{Access, OpenOptions, Store, StoreOptions, VolumeMeta, Writer};
 use amaes_core::volume::{Affine, Grid, Volume};
 use tempfile::TempDir;
 
@@ -145,6 +145,41 @@ fn the_order_does_not_depend_on_threads_or_queue() {
         ..config()
     };
     assert_ne!(samples(&first), samples(&batches(&store, &other, 10)));
+}
+
+#[test]
+fn recycled_memory_and_kept_chunks_change_nothing() {
+    let (folder, store) = store();
+    let expected = batches(&store, &config(), 12);
+    // Room for some of the chunks, for all, and for none.
+    for memory in [100_000, 64 << 20, 100] {
+        let options = OpenOptions {
+            memory,
+            ..OpenOptions::default()
+        };
+        let path = folder.path().to_str().expect("text");
+        let kept = Arc::new(Store::open_with(path, &options).expect("opened"));
+        for _ in 0..2 {
+            let mut loader = Loader::new(kept.clone(), &config(), keep()).expect("started");
+            for expected in &expected {
+                let batch = loader.next().expect("no end").expect("loaded");
+                assert_eq!(batch.samples, expected.samples);
+                for sample in batch.samples {
+                    loader.recycle(sample.input);
+                }
+            }
+        }
+        if memory == 64 << 20 {
+            // What is kept needs no files.
+            let file = folder.path().join("volumes/v0/0/c/0/0/0");
+            let bytes = std::fs::read(&file).expect("a shard");
+            std::fs::remove_file(&file).expect("removed");
+            let mut out = vec![0.0; 30 * 26 * 12];
+            kept.read(0, [0; 3], [30, 26, 12], &mut out).expect("kept");
+            assert!(store.read(0, [0; 3], [30, 26, 12], &mut out).is_err());
+            std::fs::write(&file, bytes).expect("written");
+        }
+    }
 }
 
 #[test]

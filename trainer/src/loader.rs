@@ -23,7 +23,7 @@ pub use self::error::LoaderError;
 
 use self::draw::Drawer;
 use self::order::Order;
-use self::queue::Queue;
+use self::queue::{Pool, Queue};
 
 /// How samples are drawn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,7 +115,7 @@ pub struct RawPatch {
     pub entry: usize,
     /// First voxel of the patch in the volume; negative where the patch begins before it.
     pub start: [i64; 3],
-    pool: Option<Arc<queue::Pool>>,
+    pool: Option<Arc<Pool>>,
 }
 
 impl RawPatch {
@@ -183,6 +183,7 @@ pub type Transform<S = Sample> = Arc<dyn Fn(RawPatch, SampleSeed) -> S + Send + 
 /// more.
 pub struct Loader<S = Sample> {
     queue: Arc<Queue<S>>,
+    pool: Arc<Pool>,
     threads: Vec<JoinHandle<()>>,
     position: Position,
     steps: u64,
@@ -231,10 +232,12 @@ impl<S: Send + 'static> Loader<S> {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
         };
-        let drawer = Arc::new(Drawer::new(store, order, config, transform));
+        let pool = Arc::new(Pool::new(config.patch.iter().product()));
+        let drawer = Arc::new(Drawer::new(store, order, config, pool.clone(), transform));
         let queue = Arc::new(Queue::new((config.queue + 1) * config.batch));
         let mut loader = Self {
             queue,
+            pool,
             threads: Vec::new(),
             position: Position {
                 fingerprint,
@@ -259,6 +262,12 @@ impl<S: Send + 'static> Loader<S> {
     /// Batches of an epoch.
     pub fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// Takes memory that is no longer needed, such as a sample's input, for patches to come; only
+    /// what has a patch's length is kept.
+    pub fn recycle(&self, values: Vec<f32>) {
+        self.pool.give(values);
     }
 
     /// Where the next batch is.

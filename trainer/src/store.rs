@@ -9,6 +9,7 @@
 mod encode;
 mod entry;
 mod error;
+mod kept;
 mod layout;
 mod lock;
 mod lru;

@@ -31,6 +31,8 @@ enum What {
     Gpu,
     /// Reading volumes against nibabel
     Volumes,
+    /// Loading random patches against zarr-python and memory-mapped .npy
+    Loader,
 }
 
 impl Bench {
@@ -40,6 +42,7 @@ impl Bench {
             What::Torch => ("kernels", Some(&["torch", "numpy"])),
             What::Gpu => ("gpu", None),
             What::Volumes => ("volumes", Some(&["nibabel", "numpy"])),
+            What::Loader => ("loader", Some(&["zarr", "numpy"])),
         };
         let mut command = cargo(&["bench", "--locked", "--workspace", "--bench", bench, "--"]);
         if let Some(packages) = packages {
@@ -56,6 +59,22 @@ impl Bench {
         if matches!(self.what, What::Volumes) && self.more.is_empty() {
             let folder = root().join("../shared/mri");
             let names = ["t1_crop", "ds004884_sub-M2051_T1w", "MR_Gd", "spm152"];
+            command.args(names.map(|n| folder.join(format!("{n}.nii.gz"))));
+        }
+        if matches!(self.what, What::Loader) {
+            let folder = root().join("../shared/mri");
+            command.arg("--data").arg(target_dir().join("loader-data"));
+            let names = [
+                "t1_crop",
+                "ds004884_sub-M2051_T1w",
+                "M2208_T2w",
+                "MR_Gd",
+                "spm152",
+                "T1_head_ext2",
+                "T2w",
+                "PD25-fusion-template-1mm",
+                "CIT168toMNI152-2009c_T1w_brain",
+            ];
             command.args(names.map(|n| folder.join(format!("{n}.nii.gz"))));
         }
         run(&mut command)

@@ -273,3 +273,42 @@ fn crc32c(bytes: &[u8]) -> u32 {
     }
     !crc
 }
+
+/// Thousands of damaged copies of an index, a root and a shard: errors, never a panic or memory.
+#[test]
+fn no_damage_makes_a_reader_panic() {
+    use amaes::store::check_shard;
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path(), options(), &[("a", volume([20; 3], 1))]);
+    let layout = store.entries()[0].layout();
+    let read = |name: &str| std::fs::read(folder.path().join(name)).expect("read");
+    let mut random = super::noise(11);
+    let mut below = |n: usize| ((random() * n as f32) as usize).min(n - 1);
+    let mut refused = [0; 3];
+    for (kind, name) in ["zarr.json", "index.jsonl", "volumes/a/0/c/0/0/0"]
+        .iter()
+        .enumerate()
+    {
+        let good = read(name);
+        for _ in 0..2000 {
+            let mut bytes = good.clone();
+            for _ in 0..=below(3) {
+                let at = below(bytes.len());
+                match below(4) {
+                    0 => bytes[at] ^= 1 << below(8),
+                    1 => bytes[at] = b"0[]{}\",-9e"[below(10)],
+                    2 => bytes.truncate(at.max(1)),
+                    _ => bytes.insert(at, b"0[]{}\",-9e"[below(10)]),
+                }
+            }
+            let failed = match kind {
+                0 => RootAttributes::parse(&bytes, name).is_err(),
+                1 => parse_index(&bytes, name, store.attributes()).is_err(),
+                _ => check_shard(&bytes, &layout, store.attributes().codec).is_err(),
+            };
+            refused[kind] += usize::from(failed);
+        }
+    }
+    assert!(refused.iter().all(|&n| n > 500), "{refused:?}");
+    assert!(refused[2] > 1900, "{refused:?}");
+}

@@ -40,6 +40,7 @@ impl<S> Drawer<S> {
         store: Arc<Store>,
         order: Order,
         config: &LoaderConfig,
+        pool: Arc<Pool>,
         transform: Transform<S>,
     ) -> Self {
         let first_batch = config.start.epoch * order.steps() + config.start.step;
@@ -50,7 +51,7 @@ impl<S> Drawer<S> {
             damage: config.damage,
             first: first_batch * config.batch as u64,
             order,
-            pool: Arc::new(Pool::default()),
+            pool,
             transform,
         }
     }
@@ -86,7 +87,7 @@ impl<S> Drawer<S> {
                 entry.set(self.order.another(seed));
             }
             let start = place(&self.store, entry.get(), self.patch, self.foreground, seed);
-            let mut data = self.pool.take(self.patch.iter().product());
+            let mut data = self.pool.take();
             let read = self.store.read(entry.get(), start, self.patch, &mut data);
             let raw = RawPatch {
                 data,

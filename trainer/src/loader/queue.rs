@@ -114,26 +114,40 @@ impl<S> Queue<S> {
     }
 }
 
-/// Memory of patches that were dropped, for the next ones.
-#[derive(Debug, Default)]
-pub(crate) struct Pool(Mutex<Vec<Vec<f32>>>);
+/// Memory of patches that were dropped, for the next ones: new memory costs as much as decoding a
+/// third of a patch.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    free: Mutex<Vec<Vec<f32>>>,
+    /// Values of a patch.
+    length: usize,
+}
 
 /// Buffers that are kept.
 const KEPT: usize = 64;
 
 impl Pool {
-    /// Memory for `n` values, whatever they are.
-    pub(crate) fn take(&self, n: usize) -> Vec<f32> {
-        let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        match free {
-            Some(buffer) if buffer.len() == n => buffer,
-            _ => vec![0.0; n],
+    pub(crate) fn new(length: usize) -> Self {
+        Self {
+            free: Mutex::default(),
+            length,
         }
     }
 
+    /// Memory for a patch, with whatever values.
+    pub(crate) fn take(&self) -> Vec<f32> {
+        let free = self
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        free.unwrap_or_else(|| vec![0.0; self.length])
+    }
+
+    /// Takes memory back; what has not the length of a patch is freed.
     pub(crate) fn give(&self, buffer: Vec<f32>) {
-        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if free.len() < KEPT && !buffer.is_empty() {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.len() < KEPT && buffer.len() == self.length {
             free.push(buffer);
         }
     }

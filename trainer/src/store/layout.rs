@@ -98,7 +98,7 @@ impl Default for StoreOptions {
             plan: Plan::reference(),
             dtype: Dtype::Uint16,
             bits: 16,
-            codec: Codec::Zstd { level: -1 },
+            codec: Codec::Zstd { level: -20 },
             chunk: 64,
             shard: 512,
         }

@@ -43,8 +43,12 @@ impl RootAttributes {
         }
     }
 
-    /// Reads the root group's metadata.
-    pub(crate) fn parse(bytes: &[u8], location: &str) -> Result<Self> {
+    /// Reads the metadata of a root group; `location` names the file.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Metadata`] names the field.
+    pub fn parse(bytes: &[u8], location: &str) -> Result<Self> {
         let refuse =
             |field: &str, problem: String| Err(StoreError::metadata(location, field, problem));
         let mut root: Value = match serde_json::from_slice(bytes) {

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use half::f16;
 
-use super::entry::Entry;
+use super::entry::{Entry, Quantisation};
 use super::error::{Part, Result, StoreError};
+use super::kept::Kept;
 use super::layout::{ARRAY, Codec, Dtype, INDEX, Layout, METADATA, VOLUMES};
 use super::lru::Lru;
 use super::metadata::RootAttributes;
@@ -25,8 +26,9 @@ const DAMAGED_ATTEMPTS: u32 = 3;
 
 /// A sealed store, open for reading. Threads share one.
 ///
-/// Memory: the index (about 600 bytes a volume), at most 64 MiB of shard indices, and for each
-/// thread that reads at once the largest chunk, decoded and encoded.
+/// Memory: the index (about 600 bytes a volume), at most 64 MiB of shard indices, the decoded
+/// chunks of [`OpenOptions::memory`], and for each thread that reads at once the largest chunk,
+/// decoded and encoded.
 #[derive(Debug)]
 pub struct Store {
     source: Box<dyn Source>,
@@ -35,6 +37,7 @@ pub struct Store {
     /// Checksum of the index.
     version: u32,
     indices: Mutex<Lru<ShardOf, Arc<ShardIndex>>>,
+    kept: Kept,
     /// Buffers that no thread uses now.
     scratch: Mutex<Vec<Scratch>>,
 }
@@ -92,7 +95,7 @@ impl Store {
             let path = location.strip_prefix("file://").unwrap_or(location);
             let source = Files::new(Path::new(path).into());
             let (attributes, index) = read_index(&source)?;
-            return Self::new(Box::new(source), attributes, &index);
+            return Self::new(Box::new(source), attributes, &index, options);
         }
         let source = Remote::new(location, options)?;
         let (attributes, index) = read_index(&source)?;
@@ -104,10 +107,15 @@ impl Store {
             )?),
             None => Box::new(source),
         };
-        Self::new(source, attributes, &index)
+        Self::new(source, attributes, &index, options)
     }
 
-    fn new(source: Box<dyn Source>, attributes: RootAttributes, index: &[u8]) -> Result<Self> {
+    fn new(
+        source: Box<dyn Source>,
+        attributes: RootAttributes,
+        index: &[u8],
+        options: &OpenOptions,
+    ) -> Result<Self> {
         let place = source.describe(INDEX);
         Ok(Self {
             entries: parse_index(index, &place, &attributes)?,
@@ -115,6 +123,7 @@ impl Store {
             attributes,
             version: crc32c::crc32c(index),
             indices: Mutex::new(Lru::new(SHARD_INDICES)),
+            kept: Kept::new(options.memory),
             scratch: Mutex::new(Vec::new()),
         })
     }
@@ -259,11 +268,17 @@ impl Store {
             let end = (inside[a].end - 1) / layout.chunk[a] + 1;
             (inside[a].start / layout.chunk[a]).max(first[a])..end.min(first[a] + per_shard[a])
         });
+        let shape_chunks = [0, 1].map(|a| layout.shape[a].div_ceil(layout.chunk[a]));
+        let number = |[x, y, z]: [usize; 3]| x + shape_chunks[0] * (y + shape_chunks[1] * z);
         let mut touched = Vec::new();
         for z in chunks[2].clone() {
             for y in chunks[1].clone() {
                 for x in chunks[0].clone() {
                     let chunk = [x, y, z];
+                    if let Some(codes) = self.kept.get(index, number(chunk)) {
+                        target.place_codes(&layout, chunk, inside, &codes, entry.quantisation);
+                        continue;
+                    }
                     let [i, j, k] = [0, 1, 2].map(|a| chunk[a] - first[a]);
                     let place = i + per_shard[0] * (j + per_shard[1] * k);
                     match shard_chunks.as_ref().and_then(|s| s.chunk(place)) {
@@ -293,9 +308,8 @@ impl Store {
                 let codes = decoder
                     .decode(bytes, codec, voxels)
                     .map_err(|problem| damaged(chunk, problem))?;
-                target.place(&layout, chunk, inside, |from, to| {
-                    values(&codes[from..from + to.len()], entry.quantisation, to);
-                });
+                target.place_codes(&layout, chunk, inside, codes, entry.quantisation);
+                self.kept.put(index, number(chunk), codes);
                 Ok(())
             })
             .map_err(|e| e.of_volume(&entry.id))
@@ -372,6 +386,20 @@ impl Target<'_> {
                 row(from, &mut self.out[first..first + xs.len()]);
             }
         }
+    }
+
+    /// Puts the values of a chunk where they go.
+    fn place_codes(
+        &mut self,
+        layout: &Layout,
+        chunk: [usize; 3],
+        inside: &[Range<usize>; 3],
+        codes: &[u16],
+        quantisation: Option<Quantisation>,
+    ) {
+        self.place(layout, chunk, inside, |from, to| {
+            values(&codes[from..from + to.len()], quantisation, to);
+        });
     }
 
     fn fill(&mut self, layout: &Layout, chunk: [usize; 3], inside: &[Range<usize>; 3], value: f32) {

@@ -26,6 +26,10 @@ pub struct OpenOptions {
     pub attempts: u32,
     /// Seconds of pause after the first failure; each following pause is twice as long, up to 10 s.
     pub pause: f64,
+    /// Bytes of decoded chunks that are kept in memory, two a voxel. The first that are read stay:
+    /// where every volume comes once an epoch, one that gave way to newer ones would never be
+    /// there when its turn comes.
+    pub memory: usize,
     /// Keeps what was fetched.
     pub cache: Option<CacheOptions>,
     /// Options of the S3 client beside those of the environment (`AWS_...`), such as `endpoint`.
@@ -38,6 +42,7 @@ impl Default for OpenOptions {
             timeout: 30.0,
             attempts: 8,
             pause: 0.25,
+            memory: 0,
             cache: None,
             s3: BTreeMap::new(),
         }
