@@ -197,7 +197,8 @@ fn converse(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
             }
             return Ok(());
         }
-        stream.write_all(&body)?;
+        // Before the client can know.
         shared.bytes.fetch_add(body.len(), Ordering::SeqCst);
+        stream.write_all(&body)?;
     }
 }
