@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
+use crate::corpus;
 use crate::shell::{cargo, exists, root, run, target_dir};
 
 #[derive(Debug, Args)]
@@ -23,6 +24,9 @@ pub(crate) struct Bench {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum What {
+    /// Memory and time of scanning and preparing by the number of volumes; `-- --full` prepares
+    /// all 45,000
+    Corpus,
     /// Augmentation against SciPy
     Augment,
     /// 3-D kernels against PyTorch
@@ -38,6 +42,10 @@ enum What {
 impl Bench {
     pub(crate) fn run(&self) -> Result<()> {
         let (bench, packages): (_, Option<&[&str]>) = match self.what {
+            What::Corpus => {
+                let full = self.more.iter().any(|a| a == "--full");
+                return corpus::bench(self.json.as_deref(), full);
+            }
             What::Augment => ("augment", Some(&["numpy", "scipy", "scikit-image"])),
             What::Torch => ("kernels", Some(&["torch", "numpy"])),
             What::Gpu => ("gpu", None),

@@ -1,6 +1,7 @@
 //! `cargo xtask`: the workspace's own commands.
 
 mod bench;
+mod corpus;
 mod demo;
 mod fuzz;
 mod shell;
