@@ -328,6 +328,7 @@ impl Run<'_> {
             spread: self.spread,
             bias: self.epilogue.bias.is_some(),
             kind: Kind::None,
+            plane: self.place.plane(),
         };
         (form, lanes)
     }

@@ -57,13 +57,20 @@ pub(super) struct Form {
     pub(super) spread: bool,
     pub(super) bias: bool,
     pub(super) kind: Kind,
+    /// Invocations that share what they load of the weights, or 0.
+    pub(super) plane: usize,
 }
 
 impl Form {
     /// Planes of taps that are summed from one window. A depthwise kernel has little else to do
-    /// than to load, so it holds all planes.
+    /// than to load, so it holds all planes; so it is where weights cost nothing.
     pub(super) fn inner(&self) -> usize {
-        if self.depthwise { self.taps[0] } else { 1 }
+        let cheap = self.plane > 0 && self.taps[0] <= 3 && self.taps[1] <= 3;
+        if self.depthwise || cheap {
+            self.taps[0]
+        } else {
+            1
+        }
     }
 
     /// Planes and rows of the input that an invocation holds, the steps between them in taps, and
@@ -80,6 +87,19 @@ impl Form {
             axis(self.depth, self.ratio[0], self.inner()),
             axis(self.rows, self.ratio[1], self.taps[1]),
         ]
+    }
+
+    /// Vectors of weights for a column of taps of one input channel.
+    fn factors(&self) -> usize {
+        self.inner() * self.taps[1] * self.vectors
+    }
+
+    /// Vectors of weights that an invocation loads itself.
+    fn loads(&self) -> usize {
+        match self.plane {
+            0 => 1,
+            plane => self.factors().div_ceil(plane),
+        }
     }
 
     /// Whether the loop over the lanes of the input is unrolled: not where code would be long.
@@ -103,15 +123,13 @@ pub(super) fn convolution<M: Size, N: Size>(
     slope: f32,
     #[comptime] form: Form,
 ) {
-    let at = unit();
-    if at >= extents.units {
-        terminate!();
-    }
+    // Those beyond the last load weights for their neighbours.
+    let stores = unit() < extents.units;
+    let at = min(unit(), extents.units - 1);
     let vectors = comptime!(form.vectors);
     let depth = comptime!(form.depth);
     let rows = comptime!(form.rows);
     let inner = comptime!(form.inner());
-    let taps_y = comptime!(form.taps[1]);
     let [planes, plane_step, _] = comptime!(form.window()[0]);
     let [lines, line_step, _] = comptime!(form.window()[1]);
     let block = CUBE_POS_Z;
@@ -158,7 +176,7 @@ pub(super) fn convolution<M: Size, N: Size>(
     let deep = comptime!((form.taps[0] / inner) as u32);
     let wide = comptime!(form.taps[2] as u32);
     let lanes_in = M::value().comptime();
-    let each = comptime!((inner * taps_y * vectors) as u32);
+    let each = comptime!(form.factors() as u32);
     let mut weight_at = block * extents.inputs * deep * wide * each * comptime!(lanes_in as u32);
     for channel in 0..extents.inputs {
         let base = (batch * extents.in_channels + first_channel + channel) * extents.in_voxels;
@@ -241,7 +259,7 @@ pub(super) fn convolution<M: Size, N: Size>(
                     for j in 0..rows {
                         let row = out_y + comptime!(j as u32) * y.out_step + spread / 2 % 2;
                         let column = out_x + spread % 2;
-                        if plane < z.out_size && row < y.out_size && column < x.out_size {
+                        if stores && plane < z.out_size && row < y.out_size && column < x.out_size {
                             let to = base + (plane * y.out_size + row) * x.out_size + column;
                             let sum = sums[comptime!((v * depth + i) * rows + j)].extract(lane);
                             output[to as usize] = apply(sum + shift, slope, form.kind);
@@ -269,13 +287,30 @@ fn add_taps<N: Size>(
     let taps_y = comptime!(form.taps[1]);
     let [_, _, plane_ratio] = comptime!(form.window()[0]);
     let [lines, _, line_ratio] = comptime!(form.window()[1]);
+    let mut held = Array::<Vector<f32, N>>::new(comptime!(form.loads()));
+    if comptime!(form.plane > 0) {
+        let own = UNIT_POS_X % comptime!(form.plane as u32);
+        #[unroll]
+        for i in 0..comptime!(form.loads()) {
+            let number = own + comptime!((i * form.plane) as u32);
+            let number = min(number, comptime!(form.factors() as u32 - 1));
+            held[i] = weight[(weight_at + number) as usize];
+        }
+    }
     let mut factors = Array::<Vector<f32, N>>::new(comptime!(inner * taps_y));
     #[unroll]
     for v in 0..vectors {
         #[unroll]
         for tap in 0..comptime!(inner * taps_y) {
-            let offset = comptime!((tap * vectors + v) as u32);
-            factors[tap] = weight[(weight_at + offset) as usize];
+            let offset = comptime!(tap * vectors + v);
+            factors[tap] = if comptime!(form.plane > 0) {
+                plane_broadcast(
+                    held[comptime!(offset / form.plane)],
+                    comptime!((offset % form.plane) as u32),
+                )
+            } else {
+                weight[(weight_at + comptime!(offset as u32)) as usize]
+            };
         }
         // All taps of a sum in turn: it is loaded and stored once where registers run out.
         #[unroll]

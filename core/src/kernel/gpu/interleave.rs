@@ -8,8 +8,8 @@ use super::launch::{Place, unit};
 /// Lanes of the vectors of channels.
 pub(super) const LANES: usize = 4;
 
-/// `[batch][channel][voxel]` as `[batch][four channels][voxel][channel]`, with zeros for the
-/// channels that pad.
+/// `[batch][channel][voxel]` as `[batch][four channels][voxel][channel]`, or with `last` as
+/// `[batch][voxel][channel]`, with zeros for the channels that pad.
 #[cube(launch)]
 fn interleave(
     x: &[f32],
@@ -17,12 +17,16 @@ fn interleave(
     batch: u32,
     channels: u32,
     voxels: u32,
+    #[comptime] last: bool,
 ) {
     let blocks = channels.div_ceil(4);
     let at = unit();
     if at < batch * blocks * voxels {
-        let voxel = at % voxels;
-        let block = at / voxels % blocks;
+        let (voxel, block) = if comptime!(last) {
+            (at / blocks % voxels, at % blocks)
+        } else {
+            (at % voxels, at / voxels % blocks)
+        };
         let sample = at / voxels / blocks;
         let mut values = Vector::<f32, Const<4>>::new(0.0);
         #[unroll]
@@ -47,6 +51,26 @@ pub(super) fn interleaved(
     channels: usize,
     voxels: usize,
 ) -> CubeTensor {
+    laid_out(place, x, [batch, channels, voxels], false)
+}
+
+/// All channels of a voxel together.
+pub(super) fn channels_last(
+    place: &Place<'_>,
+    x: &CubeTensor,
+    batch: usize,
+    channels: usize,
+    voxels: usize,
+) -> CubeTensor {
+    laid_out(place, x, [batch, channels, voxels], true)
+}
+
+fn laid_out(
+    place: &Place<'_>,
+    x: &CubeTensor,
+    [batch, channels, voxels]: [usize; 3],
+    last: bool,
+) -> CubeTensor {
     let units = batch * channels.div_ceil(LANES) * voxels;
     let out = place.empty([units * LANES]);
     interleave::launch(
@@ -58,6 +82,7 @@ pub(super) fn interleaved(
         batch as u32,
         channels as u32,
         voxels as u32,
+        last,
     );
     out
 }

@@ -31,6 +31,23 @@ impl<'a> Place<'a> {
         &self.like.client
     }
 
+    /// Invocations that can read each other's values, where it is known that loads cost more: on
+    /// llvmpipe, which loads one lane after the other. 0: do without.
+    pub(super) fn plane(&self) -> usize {
+        let properties = self.client().properties();
+        let (least, most) = (
+            properties.hardware.plane_size_min,
+            properties.hardware.plane_size_max,
+        );
+        // A single size is told only by drivers that have the operations.
+        let known = least == most && self.tiles.workgroup.is_multiple_of(least.max(1));
+        if properties.identity.name.contains("llvmpipe") && known && !cfg!(target_family = "wasm") {
+            least as usize
+        } else {
+            0
+        }
+    }
+
     pub(super) fn workgroup(&self) -> CubeDim {
         CubeDim::new_1d(self.tiles.workgroup)
     }

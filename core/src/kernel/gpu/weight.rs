@@ -8,23 +8,24 @@ use cubecl::prelude::*;
 use super::interleave::{LANES, interleaved};
 use super::lattice;
 use super::launch::{Place, unit};
+use super::outer;
 use crate::kernel::shape::Conv;
 
 /// Sums of one invocation, per vector, with all taps of a row; more taps are split by column.
 const MOST_TAPS: usize = 27;
 /// Rounds of the loops of one invocation: software adapters cut loops off after 65,536.
-const MOST_ROUNDS: usize = 1 << 15;
+pub(super) const MOST_ROUNDS: usize = 1 << 15;
 /// Elements of workgroup memory: 16 KiB.
 const SHARED: usize = 4096;
 
 /// Extents along one axis.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
-struct Line {
-    input: u32,
-    output: u32,
-    stride: i32,
-    low: i32,
-    dilation: i32,
+pub(super) struct Line {
+    pub(super) input: u32,
+    pub(super) output: u32,
+    pub(super) stride: i32,
+    pub(super) low: i32,
+    pub(super) dilation: i32,
 }
 
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
@@ -297,6 +298,9 @@ pub(super) fn fits(kernel: [usize; 3]) -> bool {
 /// `[groups * outputs, inputs, kd, kh, kw]`.
 pub(super) fn gradient(conv: &Conv, input: &CubeTensor, gradient: &CubeTensor) -> CubeTensor {
     let place = Place::of(input);
+    if let Some(out) = outer::gradient(&place, conv, input, gradient) {
+        return out;
+    }
     let depthwise = conv.groups > 1;
     let kernel = conv.kernel();
     let [kd, kh, kw] = kernel;
