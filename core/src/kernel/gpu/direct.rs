@@ -63,14 +63,9 @@ pub(super) struct Form {
 
 impl Form {
     /// Planes of taps that are summed from one window. A depthwise kernel has little else to do
-    /// than to load, so it holds all planes; so it is where weights cost nothing.
+    /// than to load, so it holds all planes.
     pub(super) fn inner(&self) -> usize {
-        let cheap = self.plane > 0 && self.taps[0] <= 3 && self.taps[1] <= 3;
-        if self.depthwise || cheap {
-            self.taps[0]
-        } else {
-            1
-        }
+        if self.depthwise { self.taps[0] } else { 1 }
     }
 
     /// Planes and rows of the input that an invocation holds, the steps between them in taps, and

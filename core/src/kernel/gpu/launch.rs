@@ -6,7 +6,7 @@ use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::tile::{self, GpuTiles};
+use super::tile::{self, AdapterClass, GpuTiles};
 
 /// WebGPU guarantees this many workgroups along an axis.
 const MOST_WORKGROUPS: usize = 65_535;
@@ -41,7 +41,8 @@ impl<'a> Place<'a> {
         );
         // A single size is told only by drivers that have the operations.
         let known = least == most && self.tiles.workgroup.is_multiple_of(least.max(1));
-        if properties.identity.name.contains("llvmpipe") && known && !cfg!(target_family = "wasm") {
+        let class = AdapterClass::of(&properties.identity.name);
+        if class == AdapterClass::Llvmpipe && known && !cfg!(target_family = "wasm") {
             least as usize
         } else {
             0

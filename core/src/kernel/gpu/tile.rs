@@ -6,8 +6,10 @@ use std::sync::RwLock;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AdapterClass {
-    /// A processor that plays a graphics card (llvmpipe, SwiftShader, WARP).
+    /// A processor that plays a graphics card (SwiftShader, WARP).
     Software,
+    /// llvmpipe, such a processor whose invocations read each other's values cheaply.
+    Llvmpipe,
     /// A graphics card that shares the processor's memory.
     Integrated,
     /// A graphics card with memory of its own.
@@ -22,13 +24,9 @@ impl AdapterClass {
     pub fn of(name: &str) -> Self {
         let name = name.to_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
-        if has(&[
-            "llvmpipe",
-            "swiftshader",
-            "basic render",
-            "lavapipe",
-            "software",
-        ]) {
+        if has(&["llvmpipe"]) {
+            Self::Llvmpipe
+        } else if has(&["swiftshader", "basic render", "software"]) {
             Self::Software
         } else if has(&[
             "nvidia",
@@ -77,6 +75,12 @@ impl GpuTiles {
                 gradient_quads: 4,
                 workgroup: 8,
                 busy: 256,
+            },
+            AdapterClass::Llvmpipe => Self {
+                quads: 8,
+                voxels: [1, 8],
+                pointwise_quads: 16,
+                ..Self::of(AdapterClass::Software)
             },
             AdapterClass::Integrated | AdapterClass::Unknown => Self {
                 quads: 2,
