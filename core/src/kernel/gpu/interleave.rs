@@ -43,6 +43,48 @@ fn interleave(
     }
 }
 
+/// [`interleave`] of four voxels at a time.
+#[cube(launch)]
+fn interleave_fours(
+    x: &[Vector<f32, Const<4>>],
+    out: &mut [Vector<f32, Const<4>>],
+    batch: u32,
+    channels: u32,
+    fours: u32,
+    #[comptime] last: bool,
+) {
+    let blocks = channels.div_ceil(4);
+    let at = unit();
+    if at < batch * blocks * fours {
+        let four = at % fours;
+        let block = at / fours % blocks;
+        let sample = at / fours / blocks;
+        let mut values = Array::<Vector<f32, Const<4>>>::new(4usize);
+        #[unroll]
+        for lane in 0..4usize {
+            let channel = block * 4 + comptime!(lane as u32);
+            let inside = channel < channels;
+            let from = select(inside, (sample * channels + channel) * fours + four, 0u32);
+            values[lane] = select(inside, x[from as usize], Vector::new(0.0));
+        }
+        #[unroll]
+        for i in 0..4usize {
+            let mut voxel = Vector::<f32, Const<4>>::new(0.0);
+            #[unroll]
+            for lane in 0..4usize {
+                voxel.insert(lane, values[lane].extract(i));
+            }
+            let number = four * 4 + comptime!(i as u32);
+            let to = if comptime!(last) {
+                (sample * fours * 4 + number) * blocks + block
+            } else {
+                (sample * blocks + block) * fours * 4 + number
+            };
+            out[to as usize] = voxel;
+        }
+    }
+}
+
 /// Four channels of a voxel together.
 pub(super) fn interleaved(
     place: &Place<'_>,
@@ -73,6 +115,20 @@ fn laid_out(
 ) -> CubeTensor {
     let units = batch * channels.div_ceil(LANES) * voxels;
     let out = place.empty([units * LANES]);
+    if voxels.is_multiple_of(LANES) {
+        interleave_fours::launch(
+            place.client(),
+            place.grid(units / LANES, 1),
+            place.workgroup(),
+            x.clone().into_buffer_arg(),
+            out.clone().into_buffer_arg(),
+            batch as u32,
+            channels as u32,
+            (voxels / LANES) as u32,
+            last,
+        );
+        return out;
+    }
     interleave::launch(
         place.client(),
         place.grid(units, 1),

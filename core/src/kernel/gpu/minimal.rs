@@ -15,8 +15,8 @@ use crate::kernel::shape::Conv;
 
 /// Products of a block of two by two outputs.
 pub(super) const POINTS: usize = 16;
-/// Blocks along the rows that an invocation takes.
-const RUN: usize = 4;
+/// Blocks along the rows that an invocation takes, of four columns each.
+const RUN: usize = 2;
 
 /// A slab of blocks in memory.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
@@ -80,44 +80,63 @@ fn taps(a: f32, b: f32, c: f32, d: f32, #[comptime] tap: usize) -> f32 {
 }
 
 /// `[point][block][column][vector of channels]` from `[channel][voxel]`: the blocks of `side`
-/// planes and rows that begin two apart, zeros beyond the tensor.
+/// planes and rows that begin two apart, zeros beyond the tensor. The tensor comes in vectors of
+/// four columns, or of one.
 #[cube(launch_unchecked)]
-fn transform(x: &[f32], out: &mut [Vector<f32, Const<4>>], slab: Slab, #[comptime] side: usize) {
+fn transform<N: Size>(
+    x: &[Vector<f32, N>],
+    out: &mut [Vector<f32, Const<4>>],
+    slab: Slab,
+    #[comptime] side: usize,
+) {
+    let width = N::value().comptime();
     let vectors = slab.channels.div_ceil(4);
     let runs = slab.rows.div_ceil(comptime!(RUN as u32));
+    let fours = slab.columns / 4;
     let at = unit();
-    if at < slab.columns * vectors * runs * slab.layers {
-        let column = at % slab.columns;
-        let rest = at / slab.columns;
+    if at < fours * vectors * runs * slab.layers {
+        let column = at % fours * 4;
+        let rest = at / fours;
         let vector = rest % vectors;
         let rest = rest / vectors;
         let first = rest % runs * comptime!(RUN as u32);
         let layer = rest / runs;
-        let from_x = (slab.x + column as i32) as u32;
         let lines = comptime!(2 * RUN + side - 2);
-        let mut window = Array::<Vector<f32, Const<4>>>::new(comptime!(side * lines));
+        // By plane, line and column, four channels each.
+        let mut window = Array::<Vector<f32, Const<4>>>::new(comptime!(side * lines * 4));
         #[unroll]
         for plane in 0..side {
             let from_z = (slab.z + (2 * layer) as i32 + plane as i32) as u32;
-            let plane_in = from_z < slab.size_z && from_x < slab.size_x;
             #[unroll]
             for line in 0..lines {
                 let from_y = (slab.y + (2 * first) as i32 + line as i32) as u32;
-                let inside = plane_in && from_y < slab.size_y;
-                let voxel = (from_z * slab.size_y + from_y) * slab.size_x + from_x;
-                let mut four = Vector::<f32, Const<4>>::new(0.0);
+                let line_in = from_z < slab.size_z && from_y < slab.size_y;
+                let mut values = Array::<Vector<f32, N>>::new(comptime!(16 / width));
                 #[unroll]
                 for lane in 0..LANES {
                     let channel = vector * 4 + comptime!(lane as u32);
-                    if inside && channel < slab.channels {
-                        let base = (slab.first_channel + channel)
-                            * slab.size_z
-                            * slab.size_y
-                            * slab.size_x;
-                        four.insert(lane, x[(base + voxel) as usize]);
+                    let row = (slab.first_channel + channel) * slab.size_z + from_z;
+                    let row = (row * slab.size_y + from_y) * slab.size_x;
+                    #[unroll]
+                    for i in 0..comptime!(4 / width) {
+                        let from_x =
+                            (slab.x + column as i32 + comptime!((i * width) as i32)) as u32;
+                        let inside = line_in && from_x < slab.size_x && channel < slab.channels;
+                        let from = select(inside, row + from_x, 0u32) / comptime!(width as u32);
+                        values[comptime!(lane * (4 / width) + i)] =
+                            select(inside, x[from as usize], Vector::new(0.0));
                     }
                 }
-                window[comptime!(plane * lines + line)] = four;
+                #[unroll]
+                for i in 0..4usize {
+                    let mut four = Vector::<f32, Const<4>>::new(0.0);
+                    #[unroll]
+                    for lane in 0..LANES {
+                        let value = values[comptime!(lane * (4 / width) + i / width)];
+                        four.insert(lane, value.extract(comptime!(i % width)));
+                    }
+                    window[comptime!((plane * lines + line) * 4 + i)] = four;
+                }
             }
         }
         let point_step = slab.layers * slab.rows * slab.columns * vectors;
@@ -125,41 +144,45 @@ fn transform(x: &[f32], out: &mut [Vector<f32, Const<4>>], slab: Slab, #[comptim
         for block in 0..RUN {
             let row = first + comptime!(block as u32);
             if row < slab.rows {
-                let mut half = Array::<Vector<f32, Const<4>>>::new(comptime!(4 * side));
+                let line = ((layer * slab.rows + row) * slab.columns + column) * vectors + vector;
                 #[unroll]
-                for point in 0..4usize {
+                for i in 0..4usize {
+                    let mut half = Array::<Vector<f32, Const<4>>>::new(comptime!(4 * side));
                     #[unroll]
-                    for line in 0..side {
-                        let i = comptime!(2 * block + line);
-                        half[comptime!(point * side + line)] = if comptime!(side == 4) {
+                    for point in 0..4usize {
+                        #[unroll]
+                        for line in 0..side {
+                            let at = comptime!((2 * block + line) * 4 + i);
+                            half[comptime!(point * side + line)] = if comptime!(side == 4) {
+                                of_inputs(
+                                    window[at],
+                                    window[comptime!(4 * lines + at)],
+                                    window[comptime!(8 * lines + at)],
+                                    window[comptime!(12 * lines + at)],
+                                    point,
+                                )
+                            } else {
+                                of_gradients(window[at], window[comptime!(4 * lines + at)], point)
+                            };
+                        }
+                    }
+                    let to = line + comptime!(i as u32) * vectors;
+                    #[unroll]
+                    for point in 0..16usize {
+                        let at = comptime!(point / 4 * side);
+                        let value = if comptime!(side == 4) {
                             of_inputs(
-                                window[i],
-                                window[comptime!(lines + i)],
-                                window[comptime!(2 * lines + i)],
-                                window[comptime!(3 * lines + i)],
-                                point,
+                                half[at],
+                                half[comptime!(at + 1)],
+                                half[comptime!(at + 2)],
+                                half[comptime!(at + 3)],
+                                comptime!(point % 4),
                             )
                         } else {
-                            of_gradients(window[i], window[comptime!(lines + i)], point)
+                            of_gradients(half[at], half[comptime!(at + 1)], comptime!(point % 4))
                         };
+                        out[(to + comptime!(point as u32) * point_step) as usize] = value;
                     }
-                }
-                let to = ((layer * slab.rows + row) * slab.columns + column) * vectors + vector;
-                #[unroll]
-                for point in 0..16usize {
-                    let i = comptime!(point / 4 * side);
-                    let value = if comptime!(side == 4) {
-                        of_inputs(
-                            half[i],
-                            half[comptime!(i + 1)],
-                            half[comptime!(i + 2)],
-                            half[comptime!(i + 3)],
-                            comptime!(point % 4),
-                        )
-                    } else {
-                        of_gradients(half[i], half[comptime!(i + 1)], comptime!(point % 4))
-                    };
-                    out[(to + comptime!(point as u32) * point_step) as usize] = value;
                 }
             }
         }
@@ -238,6 +261,15 @@ pub(super) struct Blocks {
     pub(super) rows: usize,
 }
 
+/// Columns of transformed inputs, and the first, which output column 0 does not read where rows
+/// are not begun with a multiple of four.
+pub(super) fn columns(conv: &Conv) -> (usize, i32) {
+    let low = conv.extent[2].low;
+    let lead = low.next_multiple_of(4);
+    let read = conv.out_size()[2] + 2 + lead - low;
+    (read.next_multiple_of(4), -(lead as i32))
+}
+
 /// A tensor whose blocks are transformed.
 struct Whole<'a> {
     x: &'a CubeTensor,
@@ -253,13 +285,14 @@ struct Whole<'a> {
 impl Blocks {
     /// The inputs of the blocks, transformed.
     pub(super) fn inputs(&self, place: &Place<'_>, conv: &Conv, input: &CubeTensor) -> CubeTensor {
-        let [z, y, x] = conv.extent.each_ref().map(|axis| -(axis.low as i32));
+        let [z, y, _] = conv.extent.each_ref().map(|axis| -(axis.low as i32));
+        let (columns, x) = columns(conv);
         let whole = Whole {
             x: input,
             channels: conv.inputs,
             size: conv.in_size(),
             first: [z + 2 * self.first as i32, y, x],
-            columns: conv.out_size()[2] + 2,
+            columns,
             side: 4,
         };
         self.transformed(place, &whole)
@@ -278,7 +311,7 @@ impl Blocks {
             channels: conv.outputs,
             size,
             first: [2 * self.first as i32, 0, 0],
-            columns: size[2],
+            columns: size[2].next_multiple_of(4),
             side: 2,
         };
         self.transformed(place, &whole)
@@ -295,13 +328,15 @@ impl Blocks {
         let vectors = channels.div_ceil(LANES);
         let blocks = self.layers * self.rows;
         let out = place.empty([POINTS * blocks * columns * vectors * LANES]);
-        let units = vectors * self.rows.div_ceil(RUN) * self.layers * columns;
+        let units = vectors * self.rows.div_ceil(RUN) * self.layers * columns / 4;
+        let width = if size[2].is_multiple_of(4) { 4 } else { 1 };
         // SAFETY: the kernel reads no voxel beyond the tensor, and writes within its blocks.
         unsafe {
             transform::launch_unchecked(
                 place.client(),
                 place.grid(units, 1),
                 place.workgroup(),
+                width,
                 whole.x.clone().into_buffer_arg(),
                 out.clone().into_buffer_arg(),
                 SlabLaunch::new(

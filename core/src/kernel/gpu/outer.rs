@@ -14,10 +14,10 @@ use super::lattice;
 use super::launch::{Place, unit};
 use super::minimal;
 use super::weight::{Line, LineLaunch, MOST_ROUNDS};
-use crate::kernel::shape::Conv;
+use crate::kernel::shape::{Conv, Extent};
 
 /// Elements of what is laid out anew at a time.
-const MOST_LAID_OUT: usize = 1 << 23;
+const MOST_LAID_OUT: usize = 1 << 22;
 
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
 struct Extents {
@@ -33,6 +33,8 @@ struct Extents {
     lattices: u32,
     lattice_step: u32,
     column_step: i32,
+    /// Voxels of a row of the gradient in memory.
+    out_row: u32,
     /// Rows of voxels, planes of invocations that share them, and the first of these.
     lines: u32,
     sharing: u32,
@@ -143,7 +145,7 @@ fn products(
             let iz = (oz as i32 * z.stride - z.low + z.dilation * tap_z) as u32;
             let line_in = iy < y.input && iz < z.input;
             let in_line = ((batch * z.input + iz) * y.input + iy) * x.input;
-            let out_line = ((batch * z.output + oz) * y.output + oy) * x.output;
+            let out_line = ((batch * z.output + oz) * y.output + oy) * extents.out_row;
             let first_x = lattice as i32 * x.stride - x.low + x.dilation * tap_x;
             let count = (x.output - lattice).div_ceil(extents.lattice_step);
             #[unroll]
@@ -280,11 +282,55 @@ struct Job<'a> {
     partial: &'a CubeTensor,
 }
 
+/// Extents along one axis.
+struct Axis {
+    input: usize,
+    output: usize,
+    stride: usize,
+    low: i32,
+    dilation: usize,
+}
+
+impl Axis {
+    fn of(axis: &Extent) -> Self {
+        Self {
+            input: axis.input,
+            output: axis.output,
+            stride: axis.stride,
+            low: axis.low as i32,
+            dilation: axis.dilation,
+        }
+    }
+
+    /// Outputs read the inputs from their own number on.
+    fn plain(input: usize, output: usize) -> Self {
+        Self {
+            input,
+            output,
+            stride: 1,
+            low: 0,
+            dilation: 1,
+        }
+    }
+
+    fn argument(&self) -> LineLaunch {
+        LineLaunch::new(
+            self.input as u32,
+            self.output as u32,
+            self.stride as i32,
+            self.low,
+            self.dilation as i32,
+        )
+    }
+}
+
 /// Extents of the two tensors of a launch.
 struct Pair<'a> {
     input: &'a CubeTensor,
     gradient: &'a CubeTensor,
-    lines: [[usize; 5]; 3],
+    axes: [Axis; 3],
+    /// Voxels of a row of the gradient in memory.
+    row: usize,
     batch: usize,
     /// Vectors from one point to the next.
     steps: [usize; 2],
@@ -296,18 +342,9 @@ struct Pair<'a> {
 impl Job<'_> {
     fn launch(&self, pair: &Pair<'_>) {
         let form = self.form;
-        let line = |[input, output, stride, low, dilation]: [usize; 5]| {
-            LineLaunch::new(
-                input as u32,
-                output as u32,
-                stride as i32,
-                low as i32,
-                dilation as i32,
-            )
-        };
         let [in_vectors, out_vectors] = self.vectors();
         let [lattices, lattice_step, column_step] = pair.lattices;
-        let lines = pair.batch * lattices * pair.lines[0][1] * pair.lines[1][1];
+        let lines = pair.batch * lattices * pair.axes[0].output * pair.axes[1].output;
         let blocks = [
             self.shares * form.plane / form.workgroup,
             in_vectors.div_ceil(form.inputs) * self.points,
@@ -324,9 +361,9 @@ impl Job<'_> {
                 pair.input.clone().into_buffer_arg(),
                 pair.gradient.clone().into_buffer_arg(),
                 self.partial.clone().into_buffer_arg(),
-                line(pair.lines[0]),
-                line(pair.lines[1]),
-                line(pair.lines[2]),
+                pair.axes[0].argument(),
+                pair.axes[1].argument(),
+                pair.axes[2].argument(),
                 ExtentsLaunch::new(
                     in_vectors as u32,
                     out_vectors as u32,
@@ -336,6 +373,7 @@ impl Job<'_> {
                     lattices as u32,
                     lattice_step as u32,
                     column_step as i32,
+                    pair.row as u32,
                     lines as u32,
                     self.shares as u32,
                     pair.first_share as u32,
@@ -480,19 +518,11 @@ fn by_taps(
     let voxels = conv.in_size().iter().product();
     let input = channels_last(place, input, conv.batch, conv.inputs, voxels);
     let gradient = channels_last(place, gradient, conv.batch, conv.outputs, od * oh * ow);
-    let lines = conv.extent.each_ref().map(|axis| {
-        [
-            axis.input,
-            axis.output,
-            axis.stride,
-            axis.low,
-            axis.dilation,
-        ]
-    });
     job.launch(&Pair {
         input: &input,
         gradient: &gradient,
-        lines,
+        axes: conv.extent.each_ref().map(Axis::of),
+        row: ow,
         batch: conv.batch,
         steps: [0, 0],
         lattices: [row.lattices, row.out_step, row.ratio * row.tap_step],
@@ -523,7 +553,9 @@ fn by_minimal(
     let form = Form::of(place, conv, 3, [1, 1, 1]);
     // Elements of a transformed layer, two planes.
     let channels = conv.inputs.max(conv.outputs).next_multiple_of(LANES);
-    let layer = points * rows * (ow + 2) * channels;
+    let (in_columns, first_column) = minimal::columns(conv);
+    let out_columns = ow.next_multiple_of(4);
+    let layer = points * rows * in_columns * channels;
     let slab = (MOST_LAID_OUT.min(place.most_elements()) / layer).clamp(1, layers);
     let shares = form.shares(place, conv, points, slab * rows, ow);
     let parts = conv.batch * layers.div_ceil(slab);
@@ -541,6 +573,7 @@ fn by_minimal(
         partial: &partial,
     };
     let [in_vectors, out_vectors] = job.vectors();
+    let low = conv.extent[2].low as i32 + first_column;
     let mut part = 0;
     for batch in 0..conv.batch {
         for first in (0..layers).step_by(slab) {
@@ -556,15 +589,19 @@ fn by_minimal(
             job.launch(&Pair {
                 input: &input,
                 gradient: &gradient,
-                lines: [
-                    [depth, depth, 1, 0, 1],
-                    [rows, rows, 1, 0, 1],
-                    [ow + 2, ow, 1, 0, 1],
+                axes: [
+                    Axis::plain(depth, depth),
+                    Axis::plain(rows, rows),
+                    Axis {
+                        low,
+                        ..Axis::plain(in_columns, ow)
+                    },
                 ],
+                row: out_columns,
                 batch: 1,
                 steps: [
-                    depth * rows * (ow + 2) * in_vectors,
-                    depth * rows * ow * out_vectors,
+                    depth * rows * in_columns * in_vectors,
+                    depth * rows * out_columns * out_vectors,
                 ],
                 lattices: [1, 1, 1],
                 first_share: part * shares,
