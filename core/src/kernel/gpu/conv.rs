@@ -286,6 +286,10 @@ impl Run<'_> {
             (quads.min(most), LANES)
         };
         let [mut depth, mut rows] = tiles.voxels;
+        if depthwise {
+            // All planes of taps come from one window, which two planes of outputs share.
+            depth = depth.max(2);
+        }
         // Wide windows of a large kernel would fill the registers.
         let wide = |family: &Family| family.taps > 3 || family.ratio > 2;
         if wide(&families[0]) || wide(&families[1]) {
