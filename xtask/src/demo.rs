@@ -1,13 +1,15 @@
-//! `cargo xtask demo`: segment a real brain.
+//! `cargo xtask demo`: segment a real brain, then show the page that does it in the browser.
 
 use std::env;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::shell::{cargo, root, run, target_dir};
+use crate::web;
 
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
@@ -17,6 +19,9 @@ pub(crate) struct Demo {
     /// A T1-weighted image; one beside the workspace by default
     #[arg(long)]
     image: Option<PathBuf>,
+    /// End after the segmentation: leave the page out
+    #[arg(long)]
+    no_page: bool,
 }
 
 /// Weights of brainchop, by the folders they are kept in.
@@ -41,11 +46,13 @@ impl Demo {
             IMAGE_HELP,
         )?;
 
+        // The features of the whole workspace, so that tests and demo share what was built.
         run(&mut cargo(&[
             "build",
             "--release",
             "--locked",
-            "-p",
+            "--workspace",
+            "--bin",
             "amaes",
         ]))?;
         let output = root().join("target/demo");
@@ -62,8 +69,55 @@ impl Demo {
         println!("\nimage       {}", image.display());
         println!("labels      {}", labels.display());
         println!("statistics  {}", output.join("labels.csv").display());
-        println!("Open image and labels together in NiiVue, FSLeyes or ITK-SNAP.");
-        Ok(())
+        println!("Open image and labels together in NiiVue, FSLeyes or ITK-SNAP.\n");
+        if self.no_page {
+            return Ok(());
+        }
+        if let Some(missing) = web::missing_node() {
+            println!("The page was left out: {missing}.");
+            return Ok(());
+        }
+        web::build()?;
+        page(&model)
+    }
+}
+
+/// Serves the page with the model until Ctrl-C, and opens it where there is a desktop.
+fn page(model: &Path) -> Result<()> {
+    let mut server = Command::new(target_dir().join("release/amaes"))
+        .arg("serve")
+        .arg("--page")
+        .arg(root().join("web/dist"))
+        .arg("--models")
+        .arg(model)
+        .args(["--port", "0"])
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut line = String::new();
+    if let Some(stdout) = server.stdout.take() {
+        BufReader::new(stdout).read_line(&mut line)?;
+    }
+    match line.split_whitespace().next() {
+        Some(address) => {
+            println!("\nThe page: {address}\nEnd with Ctrl-C.");
+            open(address);
+        }
+        None => bail!("the page is not served"),
+    }
+    server.wait()?;
+    Ok(())
+}
+
+/// Opens an address where there is a desktop; elsewhere it stays printed.
+fn open(address: &str) {
+    let desktop = ["DISPLAY", "WAYLAND_DISPLAY"];
+    let (program, there) = match env::consts::OS {
+        "macos" => ("open", true),
+        "windows" => ("explorer", true),
+        _ => ("xdg-open", desktop.iter().any(|v| env::var_os(v).is_some())),
+    };
+    if there && Command::new(program).arg(address).spawn().is_err() {
+        eprintln!("note: no {program}; open the address yourself");
     }
 }
 
