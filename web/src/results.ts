@@ -193,7 +193,7 @@ export class Results {
     });
     const choice = make("label", {}, box, ` ${name}`);
     const place = label.centroid_mm;
-    const go = make("button", { type: "button", className: "go", textContent: "⌖" });
+    const go = make("button", { type: "button", className: "go", textContent: "Go" });
     go.ariaLabel = `Go to ${name}`;
     go.disabled = !place;
     go.addEventListener("click", () => place && this.host.viewer()?.goTo(place));

@@ -83,6 +83,33 @@ test("any weights can be dropped in, and give the same labels", async () => {
   await context.close();
 });
 
+test("WebGPU within 128 MiB a buffer gives the CPU's labels", async () => {
+  const { context, page } = await open();
+  const result = await page.evaluate(async () => {
+    const out = {};
+    for (const [name, options] of Object.entries({
+      cpu: { backend: "cpu" },
+      webgpu: { backend: "webgpu" },
+      capped: { backend: "webgpu", maxBufferBytes: 128 * 2 ** 20 },
+    })) {
+      const amaes = await Amaes.create(options);
+      const model = await amaes.loadModel([await file("tissues.safetensors"), await file("tissues.json")]);
+      const { native, memory, timings } = await model.segment(await file("head.nii"));
+      out[name] = { native: base64(native), memory, timings };
+      amaes.dispose();
+    }
+    return out;
+  });
+  for (const [name, { native, memory, timings }] of Object.entries(result)) {
+    const largest = Math.ceil(memory.largestBuffer / 2 ** 20);
+    console.log(`  ${name}: network ${timings.network.toFixed(1)} s, largest buffer ${largest} MiB`);
+    assert.ok(differing(labels(native), labels(result.cpu.native)) <= 20, name);
+  }
+  const { largestBuffer } = result.capped.memory;
+  assert.ok(largestBuffer > 2 ** 20 && largestBuffer <= 128 * 2 ** 20, `${largestBuffer} bytes`);
+  await context.close();
+});
+
 test("images may come as streams, bytes and files, addresses are verified and kept", async () => {
   const { context, page } = await open();
   const args = ["import", path("tissues.safetensors"), "--config", path("tissues.json")];

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: our times beside those of the programs people use today, in one run.
 
 use std::env;
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -9,6 +10,7 @@ use clap::{Args, ValueEnum};
 
 use crate::corpus;
 use crate::shell::{cargo, exists, root, run, target_dir};
+use crate::web;
 
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
@@ -37,6 +39,8 @@ enum What {
     Volumes,
     /// Loading random patches against zarr-python and memory-mapped .npy
     Loader,
+    /// Networks in a browser against onnxruntime-web and TensorFlow.js
+    Browser,
 }
 
 impl Bench {
@@ -51,6 +55,7 @@ impl Bench {
             What::Gpu => ("gpu", None),
             What::Volumes => ("volumes", Some(&["nibabel", "numpy"])),
             What::Loader => ("loader", Some(&["zarr", "numpy"])),
+            What::Browser => return self.browser(),
         };
         let mut command = cargo(&["bench", "--locked", "--workspace", "--bench", bench, "--"]);
         if let Some(packages) = packages {
@@ -86,6 +91,40 @@ impl Bench {
             command.args(names.map(|n| folder.join(format!("{n}.nii.gz"))));
         }
         run(&mut command)
+    }
+}
+
+impl Bench {
+    /// Runs `web/bench` in a browser; the programs that are compared with are installed beside
+    /// the builds.
+    fn browser(&self) -> Result<()> {
+        if let Some(missing) = web::missing_node() {
+            bail!("{missing}");
+        }
+        let Some(browser) = web::browser() else {
+            bail!("Chromium is needed to run the networks in");
+        };
+        web::build()?;
+        let program = web::program()?;
+        let peers = target_dir().join("browser-bench");
+        fs::create_dir_all(&peers)?;
+        let peers = peers.canonicalize()?;
+        let bench = root().join("web/bench");
+        fs::copy(bench.join("package.json"), peers.join("package.json"))?;
+        run(Command::new("npm")
+            .args(["install", "--no-audit", "--no-fund", "--ignore-scripts"])
+            .current_dir(&peers))?;
+        let mut command = Command::new("node");
+        command
+            .arg(bench.join("run.mjs"))
+            .arg("--peers")
+            .arg(&peers)
+            .env("AMAES_PROGRAM", program)
+            .env("AMAES_BROWSER", browser);
+        if let Some(json) = &self.json {
+            command.arg("--json").arg(env::current_dir()?.join(json));
+        }
+        run(command.args(&self.more))
     }
 }
 

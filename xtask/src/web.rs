@@ -114,18 +114,7 @@ pub(crate) fn test(long: bool) -> Result<()> {
         eprintln!("note: no Chromium; skipped: the tests of the page (web/test)");
         return Ok(());
     };
-    run(&mut cargo(&[
-        "build",
-        "--release",
-        "--locked",
-        "--workspace",
-        "--bin",
-        "amaes",
-    ]))?;
-    let program = target_dir().join("release/amaes");
-    let program = program
-        .canonicalize()
-        .with_context(|| program.display().to_string())?;
+    let program = program()?;
     let mut command = npm(&["test"]);
     command
         .env("AMAES_PROGRAM", program)
@@ -142,6 +131,23 @@ pub(crate) fn test(long: bool) -> Result<()> {
     run(&mut command)
 }
 
+/// Builds the command, which serves the page.
+pub(crate) fn program() -> Result<PathBuf> {
+    run(&mut cargo(&[
+        "build",
+        "--release",
+        "--locked",
+        "--workspace",
+        "--bin",
+        "amaes",
+    ]))?;
+    let program = target_dir().join("release/amaes");
+    let program = program
+        .canonicalize()
+        .with_context(|| program.display().to_string())?;
+    Ok(program)
+}
+
 /// A Python that has nibabel.
 fn nibabel() -> Result<PathBuf> {
     let python = python()?;
@@ -156,7 +162,7 @@ fn nibabel() -> Result<PathBuf> {
 }
 
 /// Chromium; installed by apt where there is none.
-fn browser() -> Option<PathBuf> {
+pub(crate) fn browser() -> Option<PathBuf> {
     let find = || {
         ["chromium", "chromium-browser", "google-chrome"]
             .map(|name| PathBuf::from("/usr/bin").join(name))
