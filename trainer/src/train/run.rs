@@ -361,13 +361,7 @@ impl<'a> Run<'a> {
         if self.logger.is_none() {
             return Ok(());
         }
-        let mut checkpoint = Checkpoint {
-            state: self.state.clone(),
-            model: StateDict::new(),
-            moments: Default::default(),
-            average: None,
-        };
-        self.learner.save(&mut checkpoint)?;
+        let checkpoint = self.checkpoint()?;
         let step = checkpoint.state.step;
         let path = checkpoint::file(step);
         checkpoint.write(&self.folder.join(&path))?;
@@ -376,11 +370,8 @@ impl<'a> Run<'a> {
         self.log(&Record::Checkpoint { step, path })
     }
 
-    /// Writes the network for others to use: the average where there is one.
-    fn export(&self) -> Result<()> {
-        if self.logger.is_none() {
-            return Ok(());
-        }
+    /// Everything as it is now.
+    fn checkpoint(&self) -> Result<Checkpoint> {
         let mut checkpoint = Checkpoint {
             state: self.state.clone(),
             model: StateDict::new(),
@@ -388,7 +379,15 @@ impl<'a> Run<'a> {
             average: None,
         };
         self.learner.save(&mut checkpoint)?;
-        export::write(checkpoint, &self.folder, self.config.patch.size)
+        Ok(checkpoint)
+    }
+
+    /// Writes the network for others to use: the average where there is one.
+    fn export(&self) -> Result<()> {
+        if self.logger.is_none() {
+            return Ok(());
+        }
+        export::write(self.checkpoint()?, &self.folder, self.config.patch.size)
     }
 }
 
