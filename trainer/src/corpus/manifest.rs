@@ -318,7 +318,7 @@ mod tests {
             ),
             (
                 "PPMI",
-                "DATA/3102/ep2d_RESTING_STATE/2011-01-20_13_39_11.0/I219/x.nii",
+                "DATA/3102/EPI_RESTING_STATE/2011-01-20_13_39_11.0/I219/x.nii",
                 "dropped: resting_state",
             ),
             (
@@ -404,7 +404,11 @@ mod tests {
                 "WMH/Amsterdam/Test/Philips_VU/160/pre/T1.nii.gz",
                 "held out",
             ),
-            ("WMH", "WMH/Utrecht/Train/0/pre/3DT1.nii.gz", "outside"),
+            (
+                "WMH",
+                "WMH/Utrecht/Train/0/pre/3DT1.nii.gz",
+                "dropped: none of the words to keep",
+            ),
             ("WMH", "WMH/Utrecht/Train/0/wmh.nii.gz", "outside"),
             (
                 "BraTS21",
