@@ -5,15 +5,13 @@
 //! SciPy's slow ones 1). The mean of a sample is the sum of the transforms' times by how often the
 //! reference draws them; ours is measured too, over 64 samples.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use amaes_core::augment::{
     AdditiveNoise, AugmentConfig, BiasField, Blur, Change, CoordinateMap, Displacement, Gamma,
     GibbsRinging, LowResolution, MotionGhosting, MultiplicativeNoise, Pipeline, Random,
 };
+use amaes_tests::{Python, median};
 
 const SOURCE: [usize; 3] = [181; 3];
 const PATCH: [usize; 3] = [128; 3];
@@ -125,11 +123,6 @@ impl Case {
     }
 }
 
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
-}
-
 fn milliseconds(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
 }
@@ -144,16 +137,7 @@ fn main() {
             _ => {}
         }
     }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("reference/bench_augment.py");
-    let python = std::env::var_os("AMAES_PYTHON").unwrap_or_else(|| "python3".into());
-    let mut child = Command::new(python)
-        .arg(script)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("Python starts");
-    let mut ask = child.stdin.take().expect("a pipe");
-    let mut answers = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut python = Python::start("bench_augment.py");
 
     let mut random = Random::new(0, 0);
     let mut noise = |shape: [usize; 3]| -> Vec<f32> {
@@ -171,8 +155,7 @@ fn main() {
             case.run(&source, &mut patch);
             ours.push(milliseconds(start));
             if theirs.first().is_none_or(|&t| t < 400.0) {
-                writeln!(ask, "{name}").expect("Python listens");
-                let answer = answers.next().expect("an answer").expect("text");
+                let answer = python.ask(name);
                 theirs.push(answer.parse().expect("milliseconds"));
             }
         }
@@ -206,8 +189,7 @@ fn main() {
     rows.push(serde_json::json!({
         "name": "mean of a sample", "ours_ms": ours, "scipy_ms": theirs, "pipeline_ms": whole,
     }));
-    drop(ask);
-    child.wait().expect("Python ends");
+    drop(python);
     if let Some(path) = json {
         std::fs::write(path, serde_json::to_vec_pretty(&rows).expect("JSON")).expect("written");
     }

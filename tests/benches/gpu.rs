@@ -13,6 +13,7 @@ use amaes_core::kernel::{
     instance_norm, max_pool2, set_gpu_tiles,
 };
 use amaes_core::nn::Activation;
+use amaes_tests::median;
 use burn::Tensor;
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, DeviceKind, Distribution, module};
@@ -247,11 +248,6 @@ fn cases() -> Vec<Case> {
     add(Operation::Norm, 32, 32, 64, &both);
     add(Operation::Pool, 32, 32, 64, &both);
     cases
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
 }
 
 fn main() {

@@ -7,9 +7,7 @@
 //! number is the median of N rounds (5). "Cold" numbers are taken after the files were dropped from
 //! the page cache.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -18,16 +16,12 @@ use amaes::store::{Access, OpenOptions, Store, StoreOptions, VolumeMeta, Writer}
 use amaes::volumes;
 use amaes_core::preprocess::Plan;
 use amaes_core::volume::{ReadOptions, Volume};
+use amaes_tests::{Python, median};
 
 /// Copies of each volume.
 const COPIES: usize = 6;
 const PATCH: [usize; 3] = [128; 3];
 const BATCH: usize = 4;
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
-}
 
 fn main() {
     let (mut files, mut json, mut data, mut prepare) = (Vec::<PathBuf>::new(), None, None, false);
@@ -58,7 +52,7 @@ fn main() {
     let npy_bytes = bytes(&npy);
     let opened = Arc::new(Store::open(store.to_str().expect("text")).expect("a store"));
     let patches = patches(&opened, 96);
-    let mut python = Python::start(&opened, &store, &npy, &patches);
+    let mut python = peer(&opened, &store, &npy, &patches);
     check(&opened, &mut python, &patches);
 
     // Decoded chunks in memory: half of what the .npy files take in the page cache.
@@ -87,13 +81,16 @@ fn main() {
         for _ in 0..rounds {
             for (rates, (reader, threads, count)) in rates.iter_mut().zip(cases) {
                 if cold {
-                    python.ask("cold");
+                    ask(&mut python, "cold");
                 }
                 rates.push(match reader {
                     "amaes" => measure(&opened, threads, count, cold),
                     "kept" if cold => f64::NAN,
                     "kept" => measure(&kept, threads, count, cold),
-                    _ => count as f64 / python.ask(&format!("{reader} {threads} {count} time")).0,
+                    _ => {
+                        count as f64
+                            / ask(&mut python, &format!("{reader} {threads} {count} time")).0
+                    }
                 });
             }
         }
@@ -262,7 +259,7 @@ fn check(store: &Store, python: &mut Python, patches: &[(usize, [i64; 3])]) {
         sum += patch.iter().map(|&v| f64::from(v)).sum::<f64>();
     }
     for reader in ["zarr", "npy"] {
-        let (_, theirs) = python.ask(&format!("{reader} 1 {count} sum"));
+        let (_, theirs) = ask(python, &format!("{reader} 1 {count} sum"));
         assert!(
             (sum - theirs).abs() < 1e-5 * sum,
             "{reader}: {theirs}, ours {sum}"
@@ -270,54 +267,24 @@ fn check(store: &Store, python: &mut Python, patches: &[(usize, [i64; 3])]) {
     }
 }
 
-/// Python in another process, asked by lines.
-struct Python {
-    child: Child,
-    ask: ChildStdin,
-    answers: std::io::Lines<BufReader<ChildStdout>>,
+/// zarr-python and NumPy, told what to read.
+fn peer(store: &Store, folder: &Path, npy: &Path, patches: &[(usize, [i64; 3])]) -> Python {
+    let mut python = Python::start("bench_loader.py");
+    let ids: Vec<_> = store.entries().iter().map(|e| &e.id).collect();
+    let rows: Vec<_> = patches
+        .iter()
+        .map(|(entry, [x, y, z])| serde_json::json!([entry, x, y, z]))
+        .collect();
+    let job = serde_json::json!({
+        "store": folder, "npy": npy, "ids": ids, "patch": PATCH, "patches": rows,
+    });
+    python.tell(&job.to_string());
+    python
 }
 
-impl Python {
-    fn start(store: &Store, folder: &Path, npy: &Path, patches: &[(usize, [i64; 3])]) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("reference/bench_loader.py");
-        let python = std::env::var_os("AMAES_PYTHON").unwrap_or_else(|| "python3".into());
-        let mut child = Command::new(python)
-            .arg(script)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("Python starts");
-        let mut ask = child.stdin.take().expect("a pipe");
-        let answers = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        let ids: Vec<_> = store.entries().iter().map(|e| &e.id).collect();
-        let rows: Vec<_> = patches
-            .iter()
-            .map(|(entry, [x, y, z])| serde_json::json!([entry, x, y, z]))
-            .collect();
-        let job = serde_json::json!({
-            "store": folder, "npy": npy, "ids": ids, "patch": PATCH, "patches": rows,
-        });
-        writeln!(ask, "{job}").expect("Python listens");
-        Self {
-            child,
-            ask,
-            answers,
-        }
-    }
-
-    /// Seconds and sum of a run, or zeros for what has neither.
-    fn ask(&mut self, question: &str) -> (f64, f64) {
-        writeln!(self.ask, "{question}").expect("Python listens");
-        let answer = self.answers.next().expect("an answer").expect("text");
-        let mut numbers = answer.split(' ').map(|n| n.parse().unwrap_or(0.0));
-        (numbers.next().unwrap_or(0.0), numbers.next().unwrap_or(0.0))
-    }
-}
-
-impl Drop for Python {
-    fn drop(&mut self) {
-        // It ends with its input; a kill makes sure of it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Seconds and sum of a run, or zeros for what has neither.
+fn ask(python: &mut Python, question: &str) -> (f64, f64) {
+    let answer = python.ask(question);
+    let mut numbers = answer.split(' ').map(|n| n.parse().unwrap_or(0.0));
+    (numbers.next().unwrap_or(0.0), numbers.next().unwrap_or(0.0))
 }

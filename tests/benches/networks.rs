@@ -160,8 +160,5 @@ pub(crate) fn print_peak(name: &str, device: &Device) {
     let mut all = cases().into_iter().chain(memory_cases());
     let case = all.find(|case| case.name() == name).expect("a case");
     case.prepare(device)();
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib: Option<f64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    println!("{}", kib.map_or(f64::NAN, |kib| kib / 1024.0));
+    println!("{}", amaes::train::memory::peak_mib().unwrap_or(f64::NAN));
 }

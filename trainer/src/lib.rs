@@ -7,6 +7,7 @@ pub mod convert;
 pub mod corpus;
 pub mod dashboard;
 pub mod device;
+mod digits;
 mod error;
 pub mod import;
 pub mod inputs;

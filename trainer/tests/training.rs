@@ -89,16 +89,17 @@ fn run(config: PretrainConfig, resume: bool, stop_at: Option<u64>) -> Result<End
         watch: &mut |_| {},
     };
     let batch = config.patch.batch;
-    let mut run = match resume {
+    let (mut run, next) = match resume {
         true => {
             let (from, broken) = checkpoint::latest(&config.folder())?;
             assert!(broken.is_empty(), "{broken:?}");
-            Run::resume(config, setting, &from)?
+            let next = from.state.position.as_u64().unwrap_or(0);
+            (Run::resume(config, setting, &from)?, next)
         }
-        false => Run::begin(config, setting)?,
+        false => (Run::begin(config, setting)?, 0),
     };
     let mut source = Waves {
-        next: run.position().as_u64().unwrap_or(0),
+        next,
         batch,
         stop_at: stop_at.map(|at| (at, stop)),
     };

@@ -5,7 +5,7 @@ use super::random::Random;
 use super::range::{clipped, limits};
 
 /// Voxels for which noise is made at once.
-pub(super) const CHUNK: usize = 4096;
+const CHUNK: usize = 4096;
 
 /// What is drawn for one image.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,14 +26,25 @@ impl AdditiveNoise {
 
     /// Adds the noise; the image keeps its range.
     pub fn apply(&self, image: &mut [f32]) {
-        let range = limits(image);
-        let mut random = Random::new(self.seed, 0);
-        let mut noise = [0.0; CHUNK];
-        for chunk in image.chunks_mut(CHUNK) {
-            let noise = &mut noise[..chunk.len()];
-            random.normals(noise);
-            add(chunk, noise, self.sigma as f32, range);
-        }
+        with_noise(image, self.seed, |part, noise, range| {
+            add(part, noise, self.sigma as f32, range);
+        });
+    }
+}
+
+/// Hands out the image in parts, each with as much noise and the range of the whole image.
+pub(super) fn with_noise(
+    image: &mut [f32],
+    seed: u64,
+    change: impl Fn(&mut [f32], &[f32], [f32; 2]),
+) {
+    let range = limits(image);
+    let mut random = Random::new(seed, 0);
+    let mut noise = [0.0; CHUNK];
+    for part in image.chunks_mut(CHUNK) {
+        let noise = &mut noise[..part.len()];
+        random.normals(noise);
+        change(part, noise, range);
     }
 }
 

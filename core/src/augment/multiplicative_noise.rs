@@ -1,6 +1,6 @@
 //! Multiplicative noise: every voxel times a normal number about 1.
 
-use super::additive_noise::CHUNK;
+use super::additive_noise::with_noise;
 use super::config::Noise;
 use super::random::Random;
 use super::range::{clipped, limits};
@@ -24,14 +24,9 @@ impl MultiplicativeNoise {
 
     /// Multiplies by the noise; the image keeps its range.
     pub fn apply(&self, image: &mut [f32]) {
-        let range = limits(image);
-        let mut random = Random::new(self.seed, 0);
-        let mut noise = [0.0; CHUNK];
-        for chunk in image.chunks_mut(CHUNK) {
-            let noise = &mut noise[..chunk.len()];
-            random.normals(noise);
-            multiply(chunk, noise, self.sigma as f32, range);
-        }
+        with_noise(image, self.seed, |part, noise, range| {
+            multiply(part, noise, self.sigma as f32, range);
+        });
     }
 }
 

@@ -10,10 +10,11 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use self::inventory::Inventory;
-use super::catalogue::{Catalogue, hex};
+use super::catalogue::Catalogue;
 use super::manifest::{Chosen, Expect, Manifest, Source, Split};
 use super::scan::{Event, ScanOptions, ScanSummary, scan};
 use super::split::test_part;
+use crate::digits::hex;
 use crate::error::{Error, Result};
 
 /// The note of a catalogue that names its corpus.

@@ -15,6 +15,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 pub use self::query::{Entry, Selected};
 use self::schema::SCHEMA;
 use super::record::Record;
+use crate::digits::hex;
 use crate::error::{Error, Result, WithPath};
 
 /// Version of the tables, SQLite's `user_version`.
@@ -319,11 +320,6 @@ impl Catalogue {
 pub(super) fn codes(reasons: &[super::exclude::Reason]) -> String {
     let codes: Vec<&str> = reasons.iter().map(|r| r.code()).collect();
     codes.join(",")
-}
-
-/// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// Keeps other writers out for as long as the file is open. The lock is the system's: a process

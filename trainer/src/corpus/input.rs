@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::archive::{At, ZipCache, open_member};
-use super::catalogue::hex;
+use crate::digits::hex;
 use crate::volumes::extension;
 
 /// Bytes that are read behind the voxels, for the hash of the whole file.

@@ -20,6 +20,7 @@ use self::worker::{Answer, Job, Worker};
 use super::archive::Kind;
 use super::catalogue::{Catalogue, Entry};
 use super::walk::own_name;
+use crate::digits::name_hash;
 use crate::error::Result;
 use crate::store::{Access, StoreError, StoreOptions, Writer};
 
@@ -167,11 +168,7 @@ pub fn prepare(
 /// Whether a volume is this rank's: by its name, so that it does not matter in which order a
 /// catalogue lists them.
 fn is_mine(name: &str, options: &PrepareOptions) -> bool {
-    // FNV-1a.
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
-    });
-    options.world <= 1 || hash % u64::from(options.world) == u64::from(options.rank)
+    options.world <= 1 || name_hash(name) % u64::from(options.world) == u64::from(options.rank)
 }
 
 fn run(

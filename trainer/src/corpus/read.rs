@@ -5,7 +5,6 @@ use std::io::{self, Read as _};
 use amaes_core::volume::{Header, ReadOptions, VolumeError, VolumeReader};
 use sha2::{Digest, Sha256};
 
-use super::catalogue::hex;
 use super::exclude::{self, Reason};
 use super::input::{Bytes, Hashing};
 use super::layout::Captures;
@@ -15,6 +14,7 @@ use super::record::{Record, Where};
 use super::scan::Choice;
 use super::sequence::Sequence;
 use super::sidecar::{Beside, facts};
+use crate::digits::hex;
 use crate::volumes::stem;
 
 /// A volume that is to be read.

@@ -82,7 +82,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::corpus::catalogue::hex;
+    use crate::digits::hex;
 
     #[test]
     fn permutations_are_those_of_numpy() {

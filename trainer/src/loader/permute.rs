@@ -1,14 +1,14 @@
 //! Shuffling without a list: numbers mixed from seeds, and permutations computed one by one.
 
-/// Mixes two numbers into one without visible pattern (the finalizer of SplitMix64).
+use crate::digits::spread;
+
+/// Mixes two numbers into one without visible pattern.
 pub(crate) fn mix(a: u64, b: u64) -> u64 {
-    let mut z = a
-        .rotate_left(32)
-        .wrapping_add(b.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-        .wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    spread(
+        a.rotate_left(32)
+            .wrapping_add(b.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+            .wrapping_add(0x9e37_79b9_7f4a_7c15),
+    )
 }
 
 /// Numbers from a seed.

@@ -25,6 +25,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::{Result, TrainError};
 use crate::atomic::write_atomic;
+use crate::digits::hex;
 use crate::error::WithPath;
 
 /// The folder of a run's checkpoints, within the run's.
@@ -294,10 +295,6 @@ impl Checksum {
     }
 
     fn finish(self) -> String {
-        self.0
-            .finalize()
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect()
+        hex(&self.0.finalize())
     }
 }

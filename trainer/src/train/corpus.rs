@@ -5,12 +5,14 @@ use std::sync::Arc;
 use amaes_core::augment::{AugmentConfig, Pipeline, Preset};
 use amaes_core::preprocess::Plan;
 use amaes_core::pretext::BlockMask;
+use amaes_core::volume::{Affine, Grid, Volume};
 
 use super::config::PretrainConfig;
 use super::error::{Result, TrainError};
 use super::exchange::Exchange;
 use super::run::{Drawn, Source};
 use super::sample::Sample;
+use crate::digits::{name_hash, spread};
 use crate::loader::{Loader, LoaderConfig, Position, RawPatch, SampleSeed};
 use crate::store::Store;
 
@@ -119,10 +121,9 @@ impl Transform {
         // The patch is as large as the pipeline asked for.
         let augmented = augmented.unwrap_or_else(|error| panic!("{error}"));
         drop(raw);
-        let order = |values: &[f32]| to_c_order(values, self.patch);
         Sample::new(
-            order(&augmented.input),
-            order(&augmented.target),
+            to_c_order(augmented.input, self.patch),
+            to_c_order(augmented.target, self.patch),
             self.mask.draw(seed.rotate_left(32)),
         )
     }
@@ -204,26 +205,16 @@ impl Source for Stream {
     }
 }
 
-/// Values with the first axis fastest, in the order of tensors `[x, y, z]`: the last axis fastest.
-fn to_c_order(values: &[f32], [nx, ny, nz]: [usize; 3]) -> Vec<f32> {
-    let mut ordered = Vec::with_capacity(values.len());
-    for x in 0..nx {
-        for y in 0..ny {
-            let row = (0..nz).map(|z| values[(z * ny + y) * nx + x]);
-            ordered.extend(row);
-        }
+/// A patch with the first axis fastest, in the order of tensors `[x, y, z]`: the last axis fastest.
+fn to_c_order(values: Vec<f32>, shape: [usize; 3]) -> Vec<f32> {
+    let affine = Affine::IDENTITY;
+    match Volume::new(Grid { shape, affine }, values) {
+        Ok(patch) => patch.to_c_order(),
+        Err(error) => panic!("{error}"),
     }
-    ordered
 }
 
 /// A number that depends on a seed and a name.
 fn mix(seed: u64, name: &str) -> u64 {
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    // The finisher of SplitMix64.
-    let mut z = hash ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    spread(name_hash(name) ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }

@@ -173,11 +173,6 @@ impl<'a> Run<'a> {
         Ok(run)
     }
 
-    /// Where the source of its samples begins: `null` at the corpus's beginning.
-    pub fn position(&self) -> &serde_json::Value {
-        &self.state.position
-    }
-
     /// Takes all steps that are left, or those until the run is told to stop. A checkpoint is
     /// written in both cases, and the network is exported once all are taken.
     ///

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::error::{At, Result, StoreError};
 use super::{CacheOptions, Source, join};
+use crate::digits::hex;
 
 /// Bytes of a block.
 const BLOCK: u64 = 1 << 20;
@@ -191,10 +192,6 @@ fn check_block(bytes: &[u8]) -> Option<&[u8]> {
     let sum = u32::from_le_bytes(numbers[4..].try_into().ok()?);
     let whole = magic == MAGIC && length as usize == body.len() && crc32c::crc32c(body) == sum;
     whole.then_some(body)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 impl<S: Source> Source for Cached<S> {
