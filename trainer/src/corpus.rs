@@ -31,3 +31,4 @@ pub use self::layout::{Layout, LayoutError};
 pub use self::measure::{Foreground, Measured};
 pub use self::record::{Record, Where};
 pub use self::sequence::Sequence;
+pub(crate) use self::split::test_part;

@@ -11,6 +11,7 @@ mod digits;
 mod error;
 pub mod import;
 pub mod inputs;
+pub mod labelled;
 pub mod loader;
 pub mod model;
 pub mod picture;

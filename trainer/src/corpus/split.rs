@@ -69,7 +69,7 @@ fn permutation(seed: u32, n: u32) -> Vec<u32> {
 
 /// Which of `n` samples are in the test part of `train_test_split(samples, test_size=test,
 /// random_state=seed)`, in ascending order.
-pub(super) fn test_part(seed: u32, n: u32, test: f64) -> Vec<u32> {
+pub(crate) fn test_part(seed: u32, n: u32, test: f64) -> Vec<u32> {
     let count = (f64::from(n) * test).ceil() as usize;
     let mut out = permutation(seed, n);
     out.truncate(count);
