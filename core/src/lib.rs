@@ -9,6 +9,7 @@ pub mod augment;
 pub mod infer;
 pub mod kernel;
 pub mod label;
+pub mod loss;
 pub mod metric;
 pub mod model;
 pub mod nn;

@@ -1,7 +1,7 @@
 //! Labelled datasets as they are on disk: BIDS, nnU-Net's raw folder of both versions, CSV.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use amaes::labelled::{Dataset, DatasetConfig, Layout, UNLABELLED};
 use amaes::volumes::{self, Voxels};
@@ -17,12 +17,12 @@ fn grid(shape: [usize; 3], shift: f64) -> Grid {
     Grid { shape, affine }
 }
 
-fn image(path: PathBuf) {
+fn image(path: &Path) {
     let grid = grid(SHAPE, 0.0);
     let data = (0..24).map(|v| v as f32).collect();
     let volume = Volume::new(grid, data).expect("as many values as voxels");
     let header = Header::new(volume.grid());
-    volumes::write(&path, &header, Voxels::Real(&volume)).expect("written");
+    volumes::write(path, &header, Voxels::Real(&volume)).expect("written");
 }
 
 fn label_file(path: &Path, grid: &Grid, value: impl Fn(usize) -> Label) {
@@ -32,11 +32,11 @@ fn label_file(path: &Path, grid: &Grid, value: impl Fn(usize) -> Label) {
     volumes::write(path, &header, Voxels::Labels(&volume)).expect("written");
 }
 
-fn labels(path: PathBuf) {
-    label_file(&path, &grid(SHAPE, 0.0), |v| [0, 1, 2, 4][v % 4]);
+fn labels(path: &Path) {
+    label_file(path, &grid(SHAPE, 0.0), |v| [0, 1, 2, 4][v % 4]);
 }
 
-fn text(path: PathBuf, text: &str) {
+fn text(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().expect("a folder")).expect("made");
     fs::write(path, text).expect("written");
 }
@@ -46,28 +46,30 @@ fn bids() -> TempDir {
     let at = |path: &str| folder.path().join(path);
     for subject in ["01", "02", "03"] {
         for suffix in ["T1w", "FLAIR", "ce-gad_T1w"] {
-            image(at(&format!(
+            image(&at(&format!(
                 "sub-{subject}/anat/sub-{subject}_{suffix}.nii.gz"
             )));
         }
     }
-    image(at("sub-04/ses-a/anat/sub-04_ses-a_T1w.nii"));
-    image(at("sub-04/ses-a/anat/sub-04_ses-a_FLAIR.nii"));
+    image(&at("sub-04/ses-a/anat/sub-04_ses-a_T1w.nii"));
+    image(&at("sub-04/ses-a/anat/sub-04_ses-a_FLAIR.nii"));
     for subject in ["01", "02"] {
         for desc in ["lesion", "tissue"] {
             let name = format!("sub-{subject}_desc-{desc}_dseg.nii.gz");
-            labels(at(&format!("derivatives/labels/sub-{subject}/anat/{name}")));
+            labels(&at(&format!(
+                "derivatives/labels/sub-{subject}/anat/{name}"
+            )));
         }
     }
-    labels(at(
+    labels(&at(
         "derivatives/labels/sub-04/ses-a/anat/sub-04_ses-a_desc-lesion_dseg.nii.gz",
     ));
     text(
-        at("derivatives/labels/desc-lesion_dseg.tsv"),
+        &at("derivatives/labels/desc-lesion_dseg.tsv"),
         "index\tname\n1\tcore\n2\toedema\n4\tenhancing\n",
     );
     text(
-        at("participants.tsv"),
+        &at("participants.tsv"),
         "participant_id\tage\tsite\nsub-01\t40\tnorth\nsub-02\t50\tsouth\nsub-04\tn/a\tn/a\n",
     );
     folder
@@ -215,11 +217,11 @@ fn nnunet(json: &str) -> (TempDir, DatasetConfig) {
     let folder = tempfile::tempdir().expect("a folder");
     let at = |path: &str| folder.path().join(path);
     for case in ["a_01", "a_02"] {
-        image(at(&format!("imagesTr/{case}_0000.nii.gz")));
-        image(at(&format!("imagesTr/{case}_0001.nii.gz")));
-        labels(at(&format!("labelsTr/{case}.nii.gz")));
+        image(&at(&format!("imagesTr/{case}_0000.nii.gz")));
+        image(&at(&format!("imagesTr/{case}_0001.nii.gz")));
+        labels(&at(&format!("labelsTr/{case}.nii.gz")));
     }
-    text(at("dataset.json"), json);
+    text(&at("dataset.json"), json);
     let config = DatasetConfig {
         layout: Layout::Nnunet,
         path: folder.path().to_owned(),
@@ -334,11 +336,11 @@ fn csv_files_name_everything() {
     let folder = tempfile::tempdir().expect("a folder");
     let at = |path: &str| folder.path().join(path);
     for n in 1..=3 {
-        image(at(&format!("scans/{n} t1.nii")));
-        labels(at(&format!("masks/{n}.nii")));
+        image(&at(&format!("scans/{n} t1.nii")));
+        labels(&at(&format!("masks/{n}.nii")));
     }
     text(
-        at("cases.csv"),
+        &at("cases.csv"),
         "id,subject,site,t1,truth\n\
          x1,s1,north,scans/1 t1.nii,masks/1.nii\n\
          x2,s1,,\"scans/2 t1.nii\",masks/2.nii\n\
@@ -372,14 +374,14 @@ fn csv_files_name_everything() {
     config.classes.clear();
     refused(&config, &["data.classes"]);
     text(
-        at("cases.csv"),
+        &at("cases.csv"),
         "id,t1,truth\nx,scans/1 t1.nii,masks/1.nii\nx,,masks/2.nii\n",
     );
     config.classes = vec!["a".into(), "b".into()];
     config.map.clear();
     refused(&config, &["cases.csv", "t1", "line 3"]);
     text(
-        at("cases.csv"),
+        &at("cases.csv"),
         "id,t1,truth\nx,scans/1 t1.nii,masks/1.nii\nx,scans/2 t1.nii,masks/2.nii\n",
     );
     refused(&config, &["cases.csv", "`x`"]);
