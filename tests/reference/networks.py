@@ -23,15 +23,18 @@ def stage(inputs, outputs, count=2):
 
 
 class PlainDecoder(nn.Module):
-    """Four times transposed convolution, skip, convolutions; then a 1x1x1 convolution."""
+    """Four times transposed convolution, skip, convolutions; then a 1x1x1 convolution.
 
-    def __init__(self, filters, outputs, skips):
+    With skips there are two convolutions a stage, without one, if not told otherwise.
+    """
+
+    def __init__(self, filters, outputs, skips, convolutions=None):
         super().__init__()
         self.skips = skips
         widths = [filters << level for level in (3, 2, 1, 0)]
         self.up = nn.ModuleList(nn.ConvTranspose3d(2 * c, c, 2, 2) for c in widths)
         self.stages = nn.ModuleList(
-            stage(2 * c if skips else c, c, 2 if skips else 1) for c in widths
+            stage(2 * c if skips else c, c, convolutions or (2 if skips else 1)) for c in widths
         )
         self.out = nn.Conv3d(filters, outputs, 1)
 

@@ -19,23 +19,24 @@ from networks import MedNeXt, PlainDecoder, UNet
 STEPS, WARMUP, TOTAL, RATE = 3, 2, 5, 1e-3
 
 
-def decoder_names(head):
+def decoder_names(head, convolutions=1):
     for i in range(4):
         yield f"{head}.upsample{i + 1}"
     for i in range(4):
-        yield from (f"{head}.decoder_conv{i + 1}.conv1.{part}" for part in ("conv", "norm"))
+        for unit in range(1, convolutions + 1):
+            yield from (f"{head}.decoder_conv{i + 1}.conv{unit}.{part}" for part in ("conv", "norm"))
     yield f"{head}.out_conv"
 
 
-def unet_names():
+def unet_names(convolutions=1):
     stages = ["in_conv"] + [f"encoder_conv{i}" for i in range(1, 5)]
     for stage in stages:
         for unit in (1, 2):
             yield from (f"encoder.{stage}.conv{unit}.{part}" for part in ("conv", "norm"))
-    yield from decoder_names("rec_head")
+    yield from decoder_names("rec_head", convolutions)
 
 
-def mednext_names(blocks):
+def mednext_names(blocks, convolutions=1):
     parts = ("conv1", "norm", "conv2", "conv3")
     yield "encoder.stem"
     stages = [f"enc_block_{i}" for i in range(4)] + ["bottleneck"]
@@ -44,7 +45,7 @@ def mednext_names(blocks):
             yield from (f"encoder.{stage}.{block}.{part}" for part in parts)
     for i in range(4):
         yield from (f"encoder.down_{i}.{part}" for part in parts + ("res_conv",))
-    yield from decoder_names("rec_head")
+    yield from decoder_names("rec_head", convolutions)
 
 
 def light(network, filters):

@@ -1,8 +1,12 @@
-//! What the benchmarks share.
+//! What tests and benchmarks share.
+
+mod gradients;
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+pub use self::gradients::gradients_of;
 
 /// The middle of some times; of an even number the later of the two.
 ///

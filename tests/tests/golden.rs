@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use amaes_core::model::Model;
 use amaes_core::weights::{self, LoadOptions, ReadOptions, StateDict, identify, load_into};
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Device, Distribution, Gradients, Tensor, TensorData};
+use amaes_tests::gradients_of;
+use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use serde_json::Value;
 
 /// Largest relative and absolute error of an output.
@@ -71,40 +71,6 @@ fn relative(found: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let difference: Vec<f64> = found.iter().zip(expected).map(|(a, b)| a - b).collect();
     norm(&difference) / norm(expected).max(f64::MIN_POSITIVE)
-}
-
-/// Collects gradients under the parameters' paths.
-struct Collect<'a> {
-    gradients: &'a Gradients,
-    path: Vec<String>,
-    found: BTreeMap<String, Vec<f64>>,
-}
-
-impl ModuleVisitor for Collect<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        // Enum variants have no place in the names of parameters.
-        self.path.push(if container.starts_with("Enum:") {
-            String::new()
-        } else {
-            name.into()
-        });
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let parts: Vec<&str> = self
-            .path
-            .iter()
-            .map(String::as_str)
-            .filter(|p| !p.is_empty())
-            .collect();
-        let gradient = param.val().grad(self.gradients).expect("a gradient");
-        self.found
-            .insert(parts.join("."), values(&gradient.into_data()));
-    }
 }
 
 fn check(folder: &Path, name: &str, device: &Device) {
@@ -183,13 +149,7 @@ fn gradients_agree(
         .square()
         .mean();
     let gradients = loss.backward();
-    let mut collect = Collect {
-        gradients: &gradients,
-        path: vec![],
-        found: BTreeMap::new(),
-    };
-    model.visit(&mut collect);
-    let mut found = collect.found;
+    let mut found = gradients_of(model, &gradients);
     let largest = found.values().map(|g| norm(g)).fold(0.0, f64::max);
     let of_input = input.grad(&gradients).expect("a gradient of the input");
     found.insert("input".into(), values(&of_input.into_data()));

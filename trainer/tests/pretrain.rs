@@ -6,7 +6,9 @@ use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use amaes::store::{Access, StoreOptions, VolumeMeta, Writer};
+use amaes::store::{Access, Store, StoreOptions, VolumeMeta, Writer};
+use amaes::train::config::PretrainConfig;
+use amaes::train::corpus::Corpus;
 use amaes::train::log::{self, Record};
 use amaes_core::volume::{Affine, Grid, Volume};
 use tempfile::TempDir;
@@ -299,5 +301,47 @@ fn find(folder: &Path, files: &mut Vec<PathBuf>) {
             true => find(&path, files),
             false => files.push(path),
         }
+    }
+}
+
+/// A smaller corpus is part of a larger one, and both are validated on the same volumes.
+#[test]
+fn a_part_of_the_corpus_is_trained_on() {
+    let bench = Bench::new();
+    let config = |set: &[&str]| {
+        let mut all = vec![format!("data.store={}", bench.store.display())];
+        all.extend(["data.validation=0.2", "patch.size=[32,32,32]"].map(str::to_owned));
+        all.extend(set.iter().map(|s| (*s).to_owned()));
+        PretrainConfig::read(None, &all)
+    };
+    let corpus = |set: &[&str]| {
+        let config = config(set).expect("a configuration");
+        Corpus::new(Store::open(&config.data.store).expect("a store"), &config)
+    };
+    let whole = corpus(&[]).expect("a corpus");
+    let validation = whole.validation().expect("samples");
+    assert_eq!((whole.volumes(), validation.len()), (7, 2));
+    for (size, volumes) in [("3", 3), ("7", 7), ("0.5", 4), ("1.0", 7), ("0.01", 1)] {
+        let part = corpus(&[&format!("data.size={size}")]).expect("a corpus");
+        assert_eq!(part.volumes(), volumes, "{size}");
+        let same = part.validation().expect("samples");
+        assert!(
+            same.iter()
+                .zip(&validation)
+                .all(|(a, b)| a.target == b.target)
+        );
+    }
+    // Sources that are never drawn are no part of it: five of the nine are of `a`.
+    let one = corpus(&["data.sources.b=0.0", "data.validation=0.0"]).expect("a corpus");
+    assert_eq!(one.volumes(), 5);
+    let error = corpus(&["data.size=8"])
+        .expect_err("7 are there")
+        .to_string();
+    assert!(
+        error.contains("data.size") && error.contains("8 volumes of 7"),
+        "{error}"
+    );
+    for bad in ["0", "0.0", "1.5", "-2"] {
+        assert!(config(&[&format!("data.size={bad}")]).is_err(), "{bad}");
     }
 }

@@ -102,7 +102,8 @@ pub enum Preset {
 }
 
 impl Preset {
-    fn has(self, transform: Transform) -> bool {
+    /// Whether a configuration of this preset has a transform, if it says no more.
+    pub fn has(self, transform: Transform) -> bool {
         match self {
             Self::None => false,
             Self::Spatial => transform.is_spatial() && transform != Transform::Mirror,

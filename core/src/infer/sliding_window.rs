@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::host::{Host, data};
 use super::{InferError, InferOptions};
 use crate::label::Label;
-use crate::model::{MedNeXtDecoder, Model, Spec};
+use crate::model::{Model, Spec};
 
 /// How much a voxel of a window counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,10 +74,7 @@ fn live_bytes(spec: &Spec, voxels: u64) -> u64 {
         Spec::UNet(c) => plain(c.filters),
         Spec::MedNeXt(c) => {
             // Input, skip, and the widened middle before and after its activation.
-            let native = match c.decoder {
-                MedNeXtDecoder::Native { expansion, .. } => expansion[3],
-                MedNeXtDecoder::Plain | MedNeXtDecoder::Light => 0,
-            };
+            let native = c.decoder.last_expansion();
             plain(c.filters).max(c.filters * (2 + 2 * c.expansion[0].max(native)))
         }
         Spec::MeshNet(c) => c.live_channels(),
@@ -91,10 +88,7 @@ pub(super) fn largest_bytes(spec: &Spec, voxels: u64) -> u64 {
         // The skip and what is joined to it.
         Spec::UNet(c) => 2 * c.filters,
         Spec::MedNeXt(c) => {
-            let native = match c.decoder {
-                MedNeXtDecoder::Native { expansion, .. } => expansion[3],
-                MedNeXtDecoder::Plain | MedNeXtDecoder::Light => 0,
-            };
+            let native = c.decoder.last_expansion();
             c.filters * c.expansion[0].max(native).max(2)
         }
         Spec::MeshNet(c) => c.layers.iter().map(|l| l.channels).max().unwrap_or(0),

@@ -1,4 +1,4 @@
-//! MedNeXt encoder with a plain, a light or its native decoder (MedNeXt, arXiv 2303.09975; the
+//! MedNeXt encoder with a plain or its native decoder (MedNeXt, arXiv 2303.09975; the
 //! AMAES reference's `mednext.py`).
 
 use burn::module::Module;
@@ -6,7 +6,7 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::spec::{MAX_CHANNELS, in_range};
-use super::{SpecError, UNetDecoder, UNetDecoderConfig};
+use super::{SpecError, UNetDecoder, UNetHead};
 use crate::nn::{
     Conv3d, Conv3dConfig, ConvTranspose3d, ConvTranspose3dConfig, MedNeXtBlock, MedNeXtBlockConfig,
     Resampling,
@@ -20,6 +20,12 @@ pub enum MedNeXtDecoder {
     Plain,
     /// The U-Net's light decoder without skips; keys `rec_head.*`.
     Light,
+    /// [`UNetHead::Standard`]; keys `rec_head.*`.
+    Standard,
+    /// [`UNetHead::LightSkips`]; keys `rec_head.*`.
+    LightSkips,
+    /// [`UNetHead::StandardSkips`]; keys `rec_head.*`.
+    StandardSkips,
     /// MedNeXt's own: skips by addition; keys `pred_head.{up_i, dec_block_i, out_0}`.
     Native {
         /// Expansion ratios of the stages `up_3` .. `up_0`.
@@ -27,6 +33,40 @@ pub enum MedNeXtDecoder {
         /// Blocks of the stages `dec_block_3` .. `dec_block_0`.
         blocks: [usize; 4],
     },
+}
+
+impl MedNeXtDecoder {
+    /// The U-Net's decoder that it is, or [`None`] for MedNeXt's own.
+    pub fn plain(&self) -> Option<UNetHead> {
+        match self {
+            Self::Plain => Some(UNetHead::Segmentation),
+            Self::Light => Some(UNetHead::Light),
+            Self::Standard => Some(UNetHead::Standard),
+            Self::LightSkips => Some(UNetHead::LightSkips),
+            Self::StandardSkips => Some(UNetHead::StandardSkips),
+            Self::Native { .. } => None,
+        }
+    }
+
+    /// Expansion ratio of the finest stage; 0 for a plain decoder, which expands nothing.
+    pub(crate) fn last_expansion(&self) -> usize {
+        match self {
+            Self::Native { expansion, .. } => expansion[3],
+            _ => 0,
+        }
+    }
+}
+
+impl From<UNetHead> for MedNeXtDecoder {
+    fn from(head: UNetHead) -> Self {
+        match head {
+            UNetHead::Segmentation => Self::Plain,
+            UNetHead::Light => Self::Light,
+            UNetHead::Standard => Self::Standard,
+            UNetHead::LightSkips => Self::LightSkips,
+            UNetHead::StandardSkips => Self::StandardSkips,
+        }
+    }
 }
 
 /// Sizes of a [`MedNeXt`].
@@ -48,7 +88,7 @@ pub struct MedNeXtConfig {
     pub decoder: MedNeXtDecoder,
 }
 
-/// MedNeXt encoder and one of three decoders.
+/// MedNeXt encoder and one of its decoders.
 #[derive(Module, Debug)]
 pub struct MedNeXt {
     encoder: MedNeXtEncoder,
@@ -193,22 +233,15 @@ impl MedNeXtConfig {
 
     /// A network with PyTorch's default initialisation.
     pub fn init(&self, device: &Device) -> MedNeXt {
-        let plain = |skips| {
-            UNetDecoderConfig {
-                filters: self.filters,
-                out_channels: self.out_channels,
-                skips,
-                double: skips,
-            }
-            .init(device)
-        };
-        let (pred_head, rec_head) = match &self.decoder {
-            MedNeXtDecoder::Plain => (Some(MedNeXtHead::Plain(plain(true))), None),
-            MedNeXtDecoder::Light => (None, Some(plain(false))),
-            MedNeXtDecoder::Native { expansion, blocks } => {
+        let plain = self.decoder.plain();
+        let plain = plain.map(|head| head.init(self.filters, self.out_channels, device));
+        let (pred_head, rec_head) = match (&self.decoder, plain) {
+            (MedNeXtDecoder::Native { expansion, blocks }, _) => {
                 let head = self.init_native(*expansion, *blocks, device);
                 (Some(MedNeXtHead::Native(head)), None)
             }
+            (MedNeXtDecoder::Plain, head) => (head.map(MedNeXtHead::Plain), None),
+            (_, head) => (None, head),
         };
         MedNeXt {
             encoder: self.init_encoder(device),

@@ -13,7 +13,7 @@ use super::{MedNeXt, MedNeXtConfig, MeshNet, MeshNetConfig, SpecError, UNet, UNe
 pub enum Spec {
     /// Plain U-Net.
     UNet(UNetConfig),
-    /// MedNeXt encoder with one of three decoders.
+    /// MedNeXt encoder with one of its decoders.
     MedNeXt(MedNeXtConfig),
     /// MeshNet: a chain of dilated convolutions.
     MeshNet(MeshNetConfig),

@@ -9,14 +9,68 @@ use super::{SpecError, UNetDecoder, UNetDecoderConfig};
 use crate::kernel::{self, Normalized};
 use crate::nn::{ConvStage, ConvStageConfig};
 
-/// Which decoder stands on the encoder.
+/// Which plain decoder stands on an encoder. All but the first restore an image, and have keys
+/// `rec_head.*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UNetHead {
     /// Skips and two convolutions a stage; keys `pred_head.*`.
     Segmentation,
-    /// No skips and one convolution a stage; keys `rec_head.*`.
+    /// No skips and one convolution a stage, as AMAES pretrains.
     Light,
+    /// No skips and two convolutions a stage: the standard decoder of the paper's ablation.
+    Standard,
+    /// Skips and one convolution a stage.
+    LightSkips,
+    /// Skips and two convolutions a stage, as [`Segmentation`](Self::Segmentation) has.
+    StandardSkips,
+}
+
+impl UNetHead {
+    /// The decoder that restores an image in pretraining.
+    pub fn restoring(double: bool, skips: bool) -> Self {
+        match (double, skips) {
+            (false, false) => Self::Light,
+            (true, false) => Self::Standard,
+            (false, true) => Self::LightSkips,
+            (true, true) => Self::StandardSkips,
+        }
+    }
+
+    /// Whether each stage reads the encoder's output of its level too.
+    pub fn skips(self) -> bool {
+        matches!(
+            self,
+            Self::Segmentation | Self::LightSkips | Self::StandardSkips
+        )
+    }
+
+    /// Whether a stage has two convolutions instead of one.
+    pub fn double(self) -> bool {
+        matches!(
+            self,
+            Self::Segmentation | Self::Standard | Self::StandardSkips
+        )
+    }
+
+    /// What the names of its parameters begin with.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Segmentation => "pred_head",
+            _ => "rec_head",
+        }
+    }
+
+    /// The decoder on an encoder of `filters` channels at its first level.
+    pub(super) fn init(self, filters: usize, out_channels: usize, device: &Device) -> UNetDecoder {
+        UNetDecoderConfig {
+            filters,
+            out_channels,
+            skips: self.skips(),
+            double: self.double(),
+        }
+        .init(device)
+    }
 }
 
 /// Sizes of a [`UNet`].
@@ -95,14 +149,10 @@ impl UNetConfig {
     pub fn init(&self, device: &Device) -> UNet {
         let f = self.filters;
         let stage = |i, o| ConvStageConfig::new([i, o], true).init(device);
-        let head = |skips| {
-            UNetDecoderConfig {
-                filters: f,
-                out_channels: self.out_channels,
-                skips,
-                double: skips,
-            }
-            .init(device)
+        let head = self.head.init(f, self.out_channels, device);
+        let (pred_head, rec_head) = match self.head {
+            UNetHead::Segmentation => (Some(head), None),
+            _ => (None, Some(head)),
         };
         UNet {
             encoder: UNetEncoder {
@@ -112,8 +162,8 @@ impl UNetConfig {
                 encoder_conv3: stage(4 * f, 8 * f),
                 encoder_conv4: stage(8 * f, 16 * f),
             },
-            pred_head: (self.head == UNetHead::Segmentation).then(|| head(true)),
-            rec_head: (self.head == UNetHead::Light).then(|| head(false)),
+            pred_head,
+            rec_head,
         }
     }
 }

@@ -5,7 +5,7 @@
 //! through its volumes, in a new order each time, so that no volume is drawn twice before every
 //! other was drawn once. A permutation of the epoch's places mixes the groups.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::store::Store;
 
@@ -153,12 +153,13 @@ fn check(config: &LoaderConfig) -> Result<(), LoaderError> {
 /// Entries by source and weight, with the weight of each entry.
 fn groups(store: &Store, config: &LoaderConfig) -> Result<Vec<(f64, Vec<u32>)>, LoaderError> {
     let mut groups: BTreeMap<(&str, u64), (f64, Vec<u32>)> = BTreeMap::new();
+    let held_out: HashSet<usize> = config.held_out.iter().copied().collect();
     let mut known = false;
     for (i, entry) in store.entries().iter().enumerate() {
         let of_source = config.weights.get(&entry.source);
         known |= of_source.is_some();
         let weight = of_source.unwrap_or(&1.0) * entry.weight.unwrap_or(1.0);
-        if weight > 0.0 && !config.held_out.contains(&i) {
+        if weight > 0.0 && !held_out.contains(&i) {
             let key = (entry.source.as_str(), weight.to_bits());
             groups
                 .entry(key)

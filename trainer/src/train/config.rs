@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use amaes_core::augment::AugmentConfig;
-use amaes_core::model::{MedNeXtConfig, Spec, UNetConfig};
+use amaes_core::model::{MedNeXtConfig, Spec, UNetConfig, UNetHead};
 use amaes_core::pretext::{BlockMask, LossOver};
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +60,9 @@ pub struct DataConfig {
     pub store: String,
     /// How much likelier than another a volume of a source is drawn; 1 for those not named.
     pub sources: BTreeMap<String, f64>,
+    /// How many of the volumes are trained on; all that are not held out without it. They are
+    /// drawn by the seed, and those of a smaller corpus are in a larger one.
+    pub size: Option<CorpusSize>,
     /// Share of the volumes that is held out for validation.
     pub validation: f64,
     /// Probability that a patch is centred on a voxel of the foreground.
@@ -72,6 +75,26 @@ pub struct DataConfig {
     pub queue: usize,
 }
 
+/// A part of a corpus.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum CorpusSize {
+    /// So many volumes: a whole number.
+    Volumes(u64),
+    /// A share of them: a number with a point, up to 1.0.
+    Share(f64),
+}
+
+impl CorpusSize {
+    /// Volumes, of so many.
+    pub fn of(self, volumes: usize) -> usize {
+        match self {
+            Self::Volumes(n) => usize::try_from(n).map_or(volumes, |n| n.min(volumes)),
+            Self::Share(share) => ((share * volumes as f64).round() as usize).max(1),
+        }
+    }
+}
+
 /// The network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -80,8 +103,23 @@ pub struct ModelConfig {
     pub backbone: Backbone,
     /// Channels of the first level, where they are not the backbone's own.
     pub filters: Option<usize>,
+    /// Convolutions of a stage of the decoder: one or two.
+    pub decoder: DecoderSize,
+    /// Whether the decoder also reads the encoder's output of each level.
+    pub skips: bool,
     /// Weights to begin with in place of random ones: any format that `amaes import` reads.
     pub weights: Option<PathBuf>,
+}
+
+/// The decoder that restores an image in pretraining.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DecoderSize {
+    /// One convolution a stage.
+    #[default]
+    Light,
+    /// Two convolutions a stage, as the decoder that segments has.
+    Standard,
 }
 
 /// An encoder and its size.
@@ -178,6 +216,7 @@ impl Default for DataConfig {
         Self {
             store: String::new(),
             sources: BTreeMap::new(),
+            size: None,
             validation: 0.01,
             foreground: 0.0,
             damage: Damage::Stop,
@@ -192,6 +231,8 @@ impl Default for ModelConfig {
         Self {
             backbone: Backbone::UnetB,
             filters: None,
+            decoder: DecoderSize::Light,
+            skips: false,
             weights: None,
         }
     }
@@ -258,7 +299,15 @@ impl PretrainConfig {
         for text in overrides {
             set(&mut table, text)?;
         }
-        let name = path.unwrap_or(Path::new("configuration"));
+        Self::from_table(table, path.unwrap_or(Path::new("configuration")))
+    }
+
+    /// A configuration that was put together as a table; errors call it `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Toml`] and [`TrainError::Config`] with the field.
+    pub fn from_table(table: toml::Table, name: &Path) -> Result<Self> {
         let config: Self = table.try_into().map_err(|e| TrainError::toml(name, e))?;
         config.validate()?;
         Ok(config)
@@ -276,22 +325,25 @@ impl PretrainConfig {
     /// The network to pretrain.
     pub fn spec(&self) -> Spec {
         let filters = self.model.filters;
+        let double = self.model.decoder == DecoderSize::Standard;
+        let head = UNetHead::restoring(double, self.model.skips);
         let unet = |config: UNetConfig| {
             Spec::UNet(UNetConfig {
                 filters: filters.unwrap_or(config.filters),
+                head,
                 ..config
             })
         };
         let mednext = |config: MedNeXtConfig| {
-            let config = config.light();
             Spec::MedNeXt(MedNeXtConfig {
                 filters: filters.unwrap_or(config.filters),
+                decoder: head.into(),
                 ..config
             })
         };
         match self.model.backbone {
-            Backbone::UnetB => unet(UNetConfig::b_light(1)),
-            Backbone::UnetXl => unet(UNetConfig::xl_light(1)),
+            Backbone::UnetB => unet(UNetConfig::b(1, 1)),
+            Backbone::UnetXl => unet(UNetConfig::xl(1, 1)),
             Backbone::MednextS => mednext(MedNeXtConfig::s(1, 1)),
             Backbone::MednextB => mednext(MedNeXtConfig::b(1, 1)),
             Backbone::MednextM => mednext(MedNeXtConfig::m(1, 1)),
@@ -346,6 +398,15 @@ impl PretrainConfig {
             check("data.sources", weight >= 0.0 && weight.is_finite(), || {
                 format!("{source} = {weight}")
             })?;
+        }
+        match self.data.size {
+            Some(CorpusSize::Volumes(n)) => positive("data.size", n)?,
+            Some(CorpusSize::Share(part)) => {
+                check("data.size", part > 0.0 && part <= 1.0, || {
+                    format!("{part} is no share of one; a number of volumes has no point")
+                })?;
+            }
+            None => {}
         }
         share("data.validation", self.data.validation, true)?;
         share("data.foreground", self.data.foreground, false)?;

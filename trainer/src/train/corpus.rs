@@ -7,7 +7,7 @@ use amaes_core::preprocess::Plan;
 use amaes_core::pretext::BlockMask;
 use amaes_core::volume::{Affine, Grid, Volume};
 
-use super::config::PretrainConfig;
+use super::config::{CorpusSize, PretrainConfig};
 use super::error::{Result, TrainError};
 use super::exchange::Exchange;
 use super::run::{Drawn, Source};
@@ -26,15 +26,19 @@ pub struct Corpus {
     config: PretrainConfig,
     /// Entries held out, in the order of the store.
     held_out: Vec<usize>,
+    /// Entries that are neither trained on nor validated on, in the order of the store.
+    left_out: Vec<usize>,
 }
 
 impl Corpus {
     /// Holds out the configured share of the volumes, drawn by the seed and their names: at least
-    /// one where a share is asked for, and never all.
+    /// one where a share is asked for, and never all. They are the same for every `data.size`,
+    /// which takes the first of the others.
     ///
     /// # Errors
     ///
-    /// [`TrainError::Config`] when the store has no volume to train on.
+    /// [`TrainError::Config`] when the store has no volume to train on, or fewer than are asked
+    /// for.
     pub fn new(store: Store, config: &PretrainConfig) -> Result<Self> {
         let entries = store.entries();
         if entries.is_empty() {
@@ -51,16 +55,27 @@ impl Corpus {
             true => ((entries.len() as f64 * share).round() as usize).max(1),
             false => 0,
         };
-        let mut held_out: Vec<usize> = drawn
-            .into_iter()
-            .take(count.min(entries.len() - 1))
-            .map(|(_, n)| n)
-            .collect();
+        let mut held_out: Vec<usize> = drawn.into_iter().map(|(_, n)| n).collect();
+        let rest = held_out.split_off(count.min(entries.len() - 1));
         held_out.sort_unstable();
+        let (used, mut left_out): (Vec<usize>, Vec<usize>) = rest.into_iter().partition(|&n| {
+            let weight = config.data.sources.get(&entries[n].source);
+            weight.is_none_or(|&w| w > 0.0)
+        });
+        let size = config.data.size.map_or(used.len(), |s| s.of(used.len()));
+        if let Some(CorpusSize::Volumes(n)) = config.data.size
+            && n > used.len() as u64
+        {
+            let message = format!("{n} volumes of {}", used.len());
+            return Err(TrainError::config("data.size", message));
+        }
+        left_out.extend(&used[size..]);
+        left_out.sort_unstable();
         Ok(Self {
             store: Arc::new(store),
             config: config.clone(),
             held_out,
+            left_out,
         })
     }
 
@@ -71,7 +86,7 @@ impl Corpus {
 
     /// Volumes to train on.
     pub fn volumes(&self) -> u64 {
-        (self.store.entries().len() - self.held_out.len()) as u64
+        (self.store.entries().len() - self.held_out.len() - self.left_out.len()) as u64
     }
 
     /// A patch in the middle of every volume held out, masked but not augmented. Of many volumes
@@ -177,7 +192,7 @@ impl Stream {
             rank,
             world,
             damage: config.data.damage,
-            held_out: corpus.held_out.clone(),
+            held_out: [corpus.held_out.as_slice(), &corpus.left_out].concat(),
             start,
         };
         let transform = move |raw: RawPatch, seed: SampleSeed| transform.apply(raw, seed.0);

@@ -1,6 +1,6 @@
 //! MedNeXt: filters and channels from the stem, expansions from the blocks' widths.
 
-use super::{shape, unknown};
+use super::{shape, unet, unknown};
 use crate::model::{MedNeXtConfig, MedNeXtDecoder};
 use crate::weights::{StateDict, WeightsError};
 
@@ -26,12 +26,8 @@ pub(super) fn infer(state: &StateDict) -> Result<MedNeXtConfig, WeightsError> {
         // A transposed convolution: [in, out, ..].
         let [_, out, ..]: [usize; 5] = shape(state, "pred_head.out_0.conv_out.weight")?;
         (MedNeXtDecoder::Native { expansion, blocks }, out)
-    } else if state.shape("pred_head.out_conv.weight").is_some() {
-        let [out, ..]: [usize; 5] = shape(state, "pred_head.out_conv.weight")?;
-        (MedNeXtDecoder::Plain, out)
-    } else if state.shape("rec_head.out_conv.weight").is_some() {
-        let [out, ..]: [usize; 5] = shape(state, "rec_head.out_conv.weight")?;
-        (MedNeXtDecoder::Light, out)
+    } else if let Some((head, out)) = unet::head(state)? {
+        (head.into(), out)
     } else {
         return Err(unknown(
             state,

@@ -52,10 +52,7 @@ impl List {
             let name = format!("encoder.encoder_conv{level}");
             self.stage(&name, f << (level - 1), f << level, 2);
         }
-        match config.head {
-            UNetHead::Segmentation => self.decoder("pred_head", f, config.out_channels, true),
-            UNetHead::Light => self.decoder("rec_head", f, config.out_channels, false),
-        }
+        self.decoder(config.head, f, config.out_channels);
     }
 
     /// `convs` convolutions with norms.
@@ -67,14 +64,15 @@ impl List {
         }
     }
 
-    /// The U-Net's decoder: with skips and two convolutions a stage, or neither.
-    fn decoder(&mut self, name: &str, f: usize, out: usize, skips: bool) {
+    /// The U-Net's decoder.
+    fn decoder(&mut self, head: UNetHead, f: usize, out: usize) {
+        let name = head.prefix();
         for stage in 1..5 {
             let channels = f << (4 - stage);
             let upsample = format!("{name}.upsample{stage}");
             self.conv(&upsample, [2 * channels, channels, 2], channels);
-            let read = if skips { 2 * channels } else { channels };
-            let convs = if skips { 2 } else { 1 };
+            let read = if head.skips() { 2 * channels } else { channels };
+            let convs = if head.double() { 2 } else { 1 };
             self.stage(
                 &format!("{name}.decoder_conv{stage}"),
                 read,
@@ -125,42 +123,45 @@ impl List {
             out: channels,
         };
         self.blocks("encoder.bottleneck", &bottleneck, config.blocks[4]);
-        match &config.decoder {
-            MedNeXtDecoder::Plain => self.decoder("pred_head", f, config.out_channels, true),
-            MedNeXtDecoder::Light => self.decoder("rec_head", f, config.out_channels, false),
-            MedNeXtDecoder::Native { expansion, blocks } => {
-                for stage in 0..4 {
-                    let level = 3 - stage;
-                    let (channels, expansion) = (f << level, expansion[stage]);
-                    let up = Block {
-                        kernel,
-                        channels: 2 * channels,
-                        expansion,
-                        out: channels,
-                    };
-                    let name = format!("pred_head.up_{level}");
-                    self.block(&name, &up);
-                    self.conv(
-                        &format!("{name}.res_conv"),
-                        [2 * channels, channels, 1],
-                        channels,
-                    );
-                    let block = Block {
-                        kernel,
-                        channels,
-                        expansion,
-                        out: channels,
-                    };
-                    self.blocks(
-                        &format!("pred_head.dec_block_{level}"),
-                        &block,
-                        blocks[stage],
-                    );
-                }
-                let classes = config.out_channels;
-                self.conv("pred_head.out_0.conv_out", [f, classes, 1], classes);
-            }
+        if let Some(head) = config.decoder.plain() {
+            self.decoder(head, f, config.out_channels);
         }
+        if let MedNeXtDecoder::Native { expansion, blocks } = &config.decoder {
+            self.native(config, *expansion, *blocks);
+        }
+    }
+
+    fn native(&mut self, config: &MedNeXtConfig, expansion: [usize; 4], blocks: [usize; 4]) {
+        let (f, kernel, classes) = (config.filters, config.kernel, config.out_channels);
+        for stage in 0..4 {
+            let level = 3 - stage;
+            let (channels, expansion) = (f << level, expansion[stage]);
+            let up = Block {
+                kernel,
+                channels: 2 * channels,
+                expansion,
+                out: channels,
+            };
+            let name = format!("pred_head.up_{level}");
+            self.block(&name, &up);
+            self.conv(
+                &format!("{name}.res_conv"),
+                [2 * channels, channels, 1],
+                channels,
+            );
+            let block = Block {
+                kernel,
+                channels,
+                expansion,
+                out: channels,
+            };
+            self.blocks(
+                &format!("pred_head.dec_block_{level}"),
+                &block,
+                blocks[stage],
+            );
+        }
+        self.conv("pred_head.out_0.conv_out", [f, classes, 1], classes);
     }
 
     fn blocks(&mut self, name: &str, block: &Block, count: usize) {
@@ -214,6 +215,13 @@ mod tests {
         assert_eq!(count(&Spec::UNet(UNetConfig::xl(1, 1))), 90_304_449);
         assert_eq!(count(&Spec::UNet(UNetConfig::b_light(1))), 17_879_617);
         assert_eq!(count(&Spec::UNet(UNetConfig::xl_light(1))), 71_500_929);
+        let pretrained =
+            |config: UNetConfig, head| count(&Spec::UNet(UNetConfig { head, ..config }));
+        let (b, xl) = (UNetConfig::b(1, 1), UNetConfig::xl(1, 1));
+        let standard = UNetHead::Standard;
+        assert_eq!(pretrained(b.clone(), standard), 14_134_944 + 6_096_193);
+        assert_eq!(pretrained(xl, standard), 56_526_144 + 24_377_985);
+        assert_eq!(pretrained(b, UNetHead::StandardSkips), 22_581_217);
         assert_eq!(
             count(&Spec::MedNeXt(MedNeXtConfig::m(1, 1))),
             12_491_712 + 8_446_273

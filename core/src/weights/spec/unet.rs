@@ -1,4 +1,4 @@
-//! U-Net: filters and channels from the first convolution, the head from its prefix.
+//! U-Net: filters and channels from the first convolution, the head from its prefix and shapes.
 
 use super::{shape, unknown};
 use crate::model::{UNetConfig, UNetHead};
@@ -6,21 +6,34 @@ use crate::weights::{StateDict, WeightsError};
 
 pub(super) fn infer(state: &StateDict) -> Result<UNetConfig, WeightsError> {
     let [filters, in_channels, ..]: [usize; 5] = shape(state, "encoder.in_conv.conv1.conv.weight")?;
-    let (head, out) = if state.shape("pred_head.out_conv.weight").is_some() {
-        (UNetHead::Segmentation, "pred_head.out_conv.weight")
-    } else if state.shape("rec_head.out_conv.weight").is_some() {
-        (UNetHead::Light, "rec_head.out_conv.weight")
-    } else {
+    let Some((head, out_channels)) = head(state)? else {
         return Err(unknown(
             state,
             "a U-Net encoder without `pred_head` or `rec_head`",
         ));
     };
-    let [out_channels, ..]: [usize; 5] = shape(state, out)?;
     Ok(UNetConfig {
         filters,
         in_channels,
         out_channels,
         head,
     })
+}
+
+/// The plain decoder in `state` and its channels of output, if there is one.
+pub(super) fn head(state: &StateDict) -> Result<Option<(UNetHead, usize)>, WeightsError> {
+    let has = |name: &str| state.shape(name).is_some();
+    let (head, out) = if has("pred_head.out_conv.weight") {
+        (UNetHead::Segmentation, "pred_head.out_conv.weight")
+    } else if has("rec_head.out_conv.weight") {
+        let first = "rec_head.decoder_conv1.conv1.conv.weight";
+        let [out, read, ..]: [usize; 5] = shape(state, first)?;
+        let double = has("rec_head.decoder_conv1.conv2.conv.weight");
+        let head = UNetHead::restoring(double, read > out);
+        (head, "rec_head.out_conv.weight")
+    } else {
+        return Ok(None);
+    };
+    let [out_channels, ..]: [usize; 5] = shape(state, out)?;
+    Ok(Some((head, out_channels)))
 }

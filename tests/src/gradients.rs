@@ -1,0 +1,55 @@
+//! Gradients under the names of the parameters.
+
+use std::collections::BTreeMap;
+
+use amaes_core::model::Model;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Gradients, Tensor};
+
+struct Collect<'a> {
+    gradients: &'a Gradients,
+    path: Vec<String>,
+    found: BTreeMap<String, Vec<f64>>,
+}
+
+impl ModuleVisitor for Collect<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        // Enum variants have no place in the names of parameters.
+        self.path.push(if container.starts_with("Enum:") {
+            String::new()
+        } else {
+            name.into()
+        });
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let parts: Vec<&str> = self
+            .path
+            .iter()
+            .map(String::as_str)
+            .filter(|p| !p.is_empty())
+            .collect();
+        let gradient = param.val().grad(self.gradients).expect("a gradient");
+        let values = gradient.into_data().iter::<f64>().collect();
+        self.found.insert(parts.join("."), values);
+    }
+}
+
+/// The gradient of every parameter, by the parameter's name.
+///
+/// # Panics
+///
+/// When a parameter has none.
+pub fn gradients_of(model: &Model, gradients: &Gradients) -> BTreeMap<String, Vec<f64>> {
+    let mut collect = Collect {
+        gradients,
+        path: vec![],
+        found: BTreeMap::new(),
+    };
+    model.visit(&mut collect);
+    collect.found
+}
