@@ -1,5 +1,7 @@
 //! Connected components of a label map, and keeping or removing them by size.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::label::Label;
@@ -51,6 +53,11 @@ impl Components {
     /// Label of each component; 1 for all of [`Grouping::Foreground`].
     pub fn labels(&self) -> &[Label] {
         self.runs.keys()
+    }
+
+    /// Runs of voxels along the first axis: the component, from 0, and the indices of its voxels.
+    pub fn runs(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
+        self.runs.iter()
     }
 
     /// A map of component numbers, the first being 1; 0 is background. Takes four bytes a voxel.

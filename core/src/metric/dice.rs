@@ -5,23 +5,7 @@ use std::collections::BTreeMap;
 use crate::label::Label;
 use crate::volume::Volume;
 
-use super::MetricError;
-
-/// Voxels of one label: in the first volume, in the second, in both.
-#[derive(Clone, Copy, Default)]
-struct Counts {
-    first: usize,
-    second: usize,
-    both: usize,
-}
-
-impl Counts {
-    /// `2 |A and B| / (|A| + |B|)`, `None` where both are empty.
-    fn dice(self) -> Option<f64> {
-        let sum = self.first + self.second;
-        (sum > 0).then(|| 2.0 * self.both as f64 / sum as f64)
-    }
-}
+use super::{MetricError, Overlap};
 
 /// The Dice coefficient (0 to 1) of one label in two volumes of one shape; `None` where neither
 /// has it. World positions are not compared.
@@ -35,11 +19,11 @@ pub fn dice(
     label: Label,
 ) -> Result<Option<f64>, MetricError> {
     let pairs = pairs(first, second)?;
-    let mut counts = Counts::default();
+    let mut counts = Overlap::default();
     for (a, b) in pairs {
         let (a, b) = (a == label, b == label);
-        counts.first += usize::from(a);
-        counts.second += usize::from(b);
+        counts.reference += usize::from(a);
+        counts.prediction += usize::from(b);
         counts.both += usize::from(a && b);
     }
     Ok(counts.dice())
@@ -55,10 +39,10 @@ pub fn dice_per_label(
     second: &Volume<Label>,
 ) -> Result<BTreeMap<Label, f64>, MetricError> {
     let pairs = pairs(first, second)?;
-    let mut counts = vec![Counts::default(); usize::from(Label::MAX) + 1];
+    let mut counts = vec![Overlap::default(); usize::from(Label::MAX) + 1];
     for (a, b) in pairs {
-        counts[usize::from(a)].first += 1;
-        counts[usize::from(b)].second += 1;
+        counts[usize::from(a)].reference += 1;
+        counts[usize::from(b)].prediction += 1;
         counts[usize::from(a)].both += usize::from(a == b);
     }
     Ok((1..=Label::MAX)
