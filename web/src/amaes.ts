@@ -137,9 +137,9 @@ export class Amaes {
     });
     const { maxBufferBytes, wasmUrl, threads } = this.options;
     const cores = Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS);
-    const lock = `amaes-${crypto.randomUUID()}`;
     const url = wasmUrl?.[this.backend];
     try {
+      await channel.begin();
       const info = await channel.ask({
         op: "open",
         backend: this.backend,
@@ -147,9 +147,7 @@ export class Amaes {
         // Relative to the page, not to the worker.
         wasmUrl: url === undefined ? undefined : new URL(url, document.baseURI).href,
         threads: Math.max(1, Math.floor(threads ?? cores)),
-        lock,
       });
-      channel.watch(lock);
       if (this.fallback !== undefined) info.fallback = this.fallback;
       const engine = { channel, info };
       if (this.#disposed) throw cancelled();

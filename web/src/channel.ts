@@ -45,12 +45,22 @@ export class WorkerChannel {
   }
 
   /**
-   * Watches the lock that the worker holds: the platform tells of no worker's end, but gives its
-   * locks to whoever waits.
+   * Waits until the worker runs, and learns of its end from then on: the platform tells of none,
+   * but gives the locks of a worker that ended to whoever waits. A worker that is silent for
+   * `patience` milliseconds is given up.
    */
-  watch(lock: string): void {
+  async begin(patience?: number): Promise<void> {
+    const silent = () => this.close(crashed("the worker does not start"));
+    const timer = patience === undefined ? undefined : setTimeout(silent, patience);
+    const lock = navigator.locks ? `amaes-${crypto.randomUUID()}` : undefined;
+    try {
+      await this.ask({ op: "begin", lock });
+    } finally {
+      clearTimeout(timer);
+    }
+    if (lock === undefined) return;
     const ended = () => this.close(crashed("the worker was stopped"));
-    navigator.locks?.request(lock, { mode: "shared" }, ended).catch(() => undefined);
+    navigator.locks.request(lock, { mode: "shared" }, ended).catch(() => undefined);
   }
 
   #receive(data: FromWorker): void {

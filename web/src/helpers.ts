@@ -16,6 +16,9 @@ interface Helper {
 /** Ends what runs, with what was thrown first. */
 type Fail = (thrown: unknown) => void;
 
+/** Milliseconds that a helper is given to begin; without it the rest only takes longer. */
+const PATIENCE = 10_000;
+
 export class Helpers {
   #helpers: Helper[] = [];
 
@@ -35,6 +38,7 @@ export class Helpers {
       // The script of this worker.
       const channel = new WorkerChannel(new Worker(self.location.href, { type: "module" }));
       try {
+        await channel.begin(PATIENCE);
         await channel.ask({ op: "open", backend: "cpu", module: this.compiled });
         return { channel, models: new Map() };
       } catch {

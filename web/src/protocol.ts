@@ -22,6 +22,12 @@ export interface NamedBytes {
 /** A channel of an image: what can be read again, or once. */
 export type Channel = Blob | ReadableStream<Uint8Array>;
 
+export interface BeginRequest {
+  op: "begin";
+  /** Name of the lock that the worker holds as long as it lives. */
+  lock?: string | undefined;
+}
+
 export interface OpenRequest {
   op: "open";
   backend: "webgpu" | "cpu";
@@ -31,8 +37,6 @@ export interface OpenRequest {
   threads?: number | undefined;
   /** Compiled already. */
   module?: WebAssembly.Module;
-  /** Name of the lock that the worker holds as long as it lives. */
-  lock?: string;
 }
 
 export interface LoadRequest {
@@ -102,6 +106,7 @@ export interface PieceAnswer {
 }
 
 export type Request =
+  | BeginRequest
   | OpenRequest
   | LoadRequest
   | SegmentRequest
@@ -115,6 +120,7 @@ export type Request =
 
 /** What each request is answered with. */
 export interface Answers {
+  begin: null;
   open: DeviceInfo;
   load: { model: number; info: ModelInfo };
   segment: Segmentation;

@@ -69,6 +69,8 @@ function transferable(value: Answers[keyof Answers]): Transferable[] {
 
 function run(id: number, request: Request): Promise<Answers[keyof Answers]> {
   switch (request.op) {
+    case "begin":
+      return hold(request.lock);
     case "open":
       return openDevice(request);
     case "load":
@@ -134,20 +136,19 @@ function isPlain(value: unknown): value is PlainError {
 }
 
 /** Holds a lock until the worker ends. */
-function hold(lock: string): Promise<void> {
+function hold(lock: string | undefined): Promise<null> {
   return new Promise((held) => {
-    if (!navigator.locks) return held();
+    if (lock === undefined) return held(null);
     const forever = () => {
-      held();
+      held(null);
       return new Promise<void>(() => undefined);
     };
-    navigator.locks.request(lock, forever).catch(() => held());
+    navigator.locks.request(lock, forever).catch(() => held(null));
   });
 }
 
 async function openDevice(request: OpenRequest): Promise<DeviceInfo> {
   const gpu = request.backend === "webgpu";
-  if (request.lock) await hold(request.lock);
   if (gpu) countBuffers();
   const module: typeof Module = gpu
     ? ((await import("../pkg/webgpu/amaes_wasm.js")) as unknown as typeof Module)

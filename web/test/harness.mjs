@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { test as nodeTest } from "node:test";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 import { chromium } from "playwright-core";
@@ -15,6 +16,15 @@ export const program = process.env.AMAES_PROGRAM ?? join(web, "../target/release
 
 const BROWSERS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 const browserPath = process.env.AMAES_BROWSER ?? BROWSERS.find(existsSync);
+
+/** Milliseconds that a test may take: one that waits for what never comes must not hold up the rest. */
+const LIMIT = 600_000;
+
+/** A test as Node's, with a limit. */
+export function test(name, ...rest) {
+  const run = rest.pop();
+  return nodeTest(name, { timeout: LIMIT, ...rest[0] }, run);
+}
 
 /** The server of the page, or of another folder, on a free port. */
 export async function serve(folder = join(web, "dist")) {

@@ -5,8 +5,8 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { head, launch, serve, tissues, web } from "./harness.mjs";
+import { after, before } from "node:test";
+import { head, launch, serve, test, tissues, web } from "./harness.mjs";
 
 let folder;
 let browser;

@@ -3,10 +3,11 @@
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 import { gzipSync } from "node:zlib";
 import {
-  data, differing, download, ended, head, launch, nifti, open, safetensors, serve, tissues, volume, web,
+  data, differing, download, ended, head, launch, nifti, open, safetensors, serve, test, tissues, volume,
+  web,
 } from "./harness.mjs";
 
 const MIB = 2 ** 20;

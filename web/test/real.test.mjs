@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { blank, data, differing, launch, nifti, serve } from "./harness.mjs";
+import { after, before } from "node:test";
+import { blank, data, differing, launch, nifti, serve, test } from "./harness.mjs";
 
 const long = !!process.env.AMAES_LONG;
 const MIB = 2 ** 20;
@@ -26,6 +26,8 @@ after(async () => {
   server?.stop();
 });
 
+/** Milliseconds for the cases that take minutes. */
+const LONG = 3 * 3600_000;
 const CASES = [
   // Minutes each on the software adapter.
   { model: "model5_gw_ae", backend: "webgpu", cap: 128 * MIB, long: true },
@@ -40,7 +42,7 @@ for (const { model, backend, cap, long: needsLong } of CASES) {
   const absent = [IMAGE, reference(model)].find((path) => !existsSync(path));
   const skip = absent ? `${absent} is not there` : needsLong && !long ? "only with AMAES_LONG" : false;
   const limit = cap ? `, buffers of at most ${cap / MIB} MiB` : "";
-  test(`${model} on ${backend}${limit}`, { skip }, async () => {
+  test(`${model} on ${backend}${limit}`, { skip, ...(needsLong ? { timeout: LONG } : {}) }, async () => {
     const { context, page } = await blank(browser, server.url, (name) =>
       name === "t1_crop.nii.gz" ? IMAGE : join(data, "weights/brainchop", name),
     );

@@ -5,8 +5,8 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { blank, launch, serve, tissues, web } from "./harness.mjs";
+import { after, before } from "node:test";
+import { blank, launch, serve, test, tissues, web } from "./harness.mjs";
 
 const python = process.env.AMAES_PYTHON;
 const missing = python ? false : "AMAES_PYTHON names no Python with nibabel";
