@@ -12,6 +12,7 @@ mod label_error;
 mod network;
 mod piece;
 mod runs;
+mod scores;
 pub mod sliding_window;
 mod statistics;
 pub mod tile;
@@ -28,4 +29,5 @@ pub use self::network::{
 };
 pub use self::piece::{Assembly, Output, Pieces};
 pub use self::runs::{Connectivity, Grouping};
+pub use self::scores::score_map;
 pub use self::statistics::{BoundingBox, LabelReport, LabelStatistics};

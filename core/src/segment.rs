@@ -82,29 +82,27 @@ pub struct Channels {
 }
 
 impl Channels {
-    /// Preprocesses the next channel and adds it.
+    /// Preprocesses the next channel and adds it. All end on the grid of the first.
     ///
     /// # Errors
     ///
-    /// Those of [`Plan::apply`]; [`PlanError::OtherGrid`] where the channel does not end on the
-    /// grid of the first.
+    /// Those of [`Plan::apply`] and [`Plan::apply_like`].
     pub fn push(
         &mut self,
         plan: &Plan,
         volume: Volume<f32>,
         header: Header,
     ) -> Result<(), PlanError> {
-        let prepared = plan.apply(volume)?;
-        let values = prepared.volume.to_c_order();
         match &self.first {
             None => {
+                let prepared = plan.apply(volume)?;
+                self.data = prepared.volume.to_c_order();
                 self.first = Some((header, prepared.trace));
-                self.data = values;
             }
-            Some((_, first)) if first.prepared != prepared.trace.prepared => {
-                return Err(PlanError::OtherGrid);
+            Some((_, first)) => {
+                let prepared = plan.apply_like(volume, first)?;
+                self.data.extend(prepared.volume.to_c_order());
             }
-            Some(_) => self.data.extend(values),
         }
         self.count += 1;
         Ok(())

@@ -25,7 +25,7 @@ mod spec;
 mod state_dict;
 pub mod tfjs;
 
-pub use self::apply::{LoadOptions, Partial, collect, load_into, parameters_of};
+pub use self::apply::{LoadOptions, Partial, collect, load_into, parameters_of, transfer};
 pub use self::error::WeightsError;
 pub use self::format::{Format, ReadOptions, detect, read};
 pub use self::initial::initial;

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use amaes_core::label::Label;
-use amaes_core::volume::{Grid, Header, ReadOptions, Volume};
+use amaes_core::volume::{Header, ReadOptions, Volume};
 
 pub use self::config::{DatasetConfig, LabelsConfig, Layout};
 pub use self::error::LabelledError;
@@ -151,9 +151,13 @@ impl Dataset {
         let (mut labels, header) = volumes::read_label_map(path, &options)?;
         for image in &case.channels {
             let grid = volumes::open(image, &options)?.grid();
-            if let Some(difference) = differs(labels.grid(), &grid) {
+            if !labels.grid().coincides(&grid) {
+                let how = match (labels.grid().shape, grid.shape) {
+                    (a, b) if a == b => "the same voxels at other places (affine)".into(),
+                    (a, b) => format!("{a:?} voxels, not {b:?}"),
+                };
                 let message = format!(
-                    "lies on another grid than its image {}: {difference}",
+                    "lies on another grid than its image {}: {how}",
                     image.display()
                 );
                 return Err(crate::Error::unsuitable(path, message).into());
@@ -178,24 +182,6 @@ impl Dataset {
         }
         Ok((labels, header))
     }
-}
-
-/// How two grids differ, where they do: corners more than a tenth of a voxel apart do not agree.
-fn differs(a: &Grid, b: &Grid) -> Option<String> {
-    if a.shape != b.shape {
-        return Some(format!("{:?} voxels, not {:?}", a.shape, b.shape));
-    }
-    let tolerance = 0.1 * b.spacing().into_iter().fold(f64::INFINITY, f64::min);
-    let far = (0..8).any(|corner| {
-        let at = [0, 1, 2].map(|axis| match corner >> axis & 1 {
-            0 => 0.0,
-            _ => a.shape[axis] as f64 - 1.0,
-        });
-        let (p, q) = (a.affine.apply(at), b.affine.apply(at));
-        // A corner that is no number differs too.
-        !(0..3).all(|axis| (p[axis] - q[axis]).abs() <= tolerance)
-    });
-    far.then(|| "the same voxels at other places (affine)".to_owned())
 }
 
 /// Whether a folder is there, or an error that names the field.

@@ -94,6 +94,8 @@ pub enum Effect {
 pub enum Preset {
     /// None: the patch is the middle of the source.
     None,
+    /// Rotation and scaling: what the reference finetunes with.
+    Basic,
     /// Elastic deformation, rotation and scaling.
     Spatial,
     /// Those and all intensity transforms; mirroring is in no preset.
@@ -106,6 +108,7 @@ impl Preset {
     pub fn has(self, transform: Transform) -> bool {
         match self {
             Self::None => false,
+            Self::Basic => matches!(transform, Transform::Rotation | Transform::Scale),
             Self::Spatial => transform.is_spatial() && transform != Transform::Mirror,
             Self::All => transform != Transform::Mirror,
         }
@@ -465,12 +468,21 @@ mod tests {
     }
 
     #[test]
+    fn the_basic_preset_rotates_and_scales() {
+        let on: Vec<_> = Transform::ALL
+            .into_iter()
+            .filter(|t| Preset::Basic.has(*t))
+            .collect();
+        assert_eq!(on, [Transform::Rotation, Transform::Scale]);
+    }
+
+    #[test]
     fn unknown_fields_are_refused_by_name() {
         for (text, name) in [
             (r#"{"gama": {}}"#, "gama"),
             (r#"{"gamma": {"power": 1}}"#, "power"),
             (r#"{"leave_out": ["sharpen"]}"#, "sharpen"),
-            (r#"{"preset": "basic"}"#, "basic"),
+            (r#"{"preset": "some"}"#, "some"),
         ] {
             let error = serde_json::from_str::<AugmentConfig>(text).expect_err("refused");
             assert!(error.to_string().contains(name), "{error}");

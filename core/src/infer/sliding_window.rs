@@ -210,6 +210,36 @@ impl Windows {
         sums.classes * self.patch.iter().product::<usize>()
     }
 
+    /// Adds a window's logits, weighted, to `sums`, `[classes, x, y, z]` of the image's shape, and
+    /// its weights to `weights`, `[x, y, z]`.
+    pub(super) fn spread(
+        &self,
+        index: usize,
+        logits: &[f32],
+        shape: [usize; 3],
+        sums: &mut [f32],
+        weights: &mut [f32],
+    ) {
+        let start = self.start(index);
+        let [nx, ny, nz] = [0, 1, 2].map(|a| self.patch[a].min(shape[a] - start[a]));
+        let voxels: usize = shape.iter().product();
+        for (x, y) in (0..nx).flat_map(|x| (0..ny).map(move |y| (x, y))) {
+            let weight = self.weights[0][x] * self.weights[1][y];
+            let row = self.weights[2][..nz].iter().map(|w| w * weight);
+            let to = ((start[0] + x) * shape[1] + start[1] + y) * shape[2] + start[2];
+            for (sum, w) in weights[to..to + nz].iter_mut().zip(row.clone()) {
+                *sum += w;
+            }
+            for (class, sums) in sums.chunks_exact_mut(voxels).enumerate() {
+                let from = ((class * self.patch[0] + x) * self.patch[1] + y) * self.patch[2];
+                let values = logits[from..from + nz].iter().zip(row.clone());
+                for (sum, (v, w)) in sums[to..to + nz].iter_mut().zip(values) {
+                    *sum += v * w;
+                }
+            }
+        }
+    }
+
     /// Adds the next window; with the last of its planes, decides those that no later one touches.
     pub(super) fn add(
         &self,

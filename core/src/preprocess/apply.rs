@@ -3,7 +3,7 @@
 use crate::volume::{Affine, Orientation, Volume};
 
 use super::conform::{self, SAME_GRID};
-use super::crop::{self, translation};
+use super::crop::{self, Region, translation};
 use super::error::{PlanError, checked_voxels};
 use super::normalize::{normalize, replace_non_finite, require_finite};
 use super::plan::{Interpolation, Plan, Rescale, Step};
@@ -33,6 +33,31 @@ impl Plan {
     /// [`PlanError::Constant`] and its kin for what is no image; [`PlanError::SingularAffine`];
     /// [`PlanError::TooLarge`] and [`PlanError::OutOfMemory`].
     pub fn apply(&self, volume: Volume<f32>) -> Result<Prepared, PlanError> {
+        self.run(volume, None)
+    }
+
+    /// Applies the steps to a further channel of an image, so that it ends on the grid of the
+    /// first, whose trace is `first`: crops take the first's box. Intensities are the channel's
+    /// own.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Plan::apply`]; [`PlanError::OtherGrid`] where the channel does not lie on the
+    /// first's grid, or `first` is of another plan.
+    pub fn apply_like(&self, volume: Volume<f32>, first: &Trace) -> Result<Prepared, PlanError> {
+        let (grid, data) = volume.into_parts();
+        if !grid.coincides(&first.native) {
+            return Err(PlanError::OtherGrid);
+        }
+        let volume = Volume::new(first.native.clone(), data)?;
+        let prepared = self.run(volume, Some(first))?;
+        match prepared.trace.prepared == first.prepared {
+            true => Ok(prepared),
+            false => Err(PlanError::OtherGrid),
+        }
+    }
+
+    fn run(&self, volume: Volume<f32>, first: Option<&Trace>) -> Result<Prepared, PlanError> {
         self.validate()?;
         checked_voxels(volume.grid().shape)?;
         let mut state = State {
@@ -42,9 +67,10 @@ impl Plan {
         };
         let native = state.volume.grid().clone();
         let mut steps = Vec::with_capacity(self.steps.len());
-        for step in &self.steps {
+        for (n, step) in self.steps.iter().enumerate() {
+            let as_first = first.and_then(|trace| trace.steps.get(n));
             let applied;
-            (state, applied) = state.run(step)?;
+            (state, applied) = state.run(step, as_first)?;
             steps.push(applied);
         }
         state.require_finite()?;
@@ -70,7 +96,8 @@ struct State {
 }
 
 impl State {
-    fn run(mut self, step: &Step) -> Result<(Self, Applied), PlanError> {
+    /// Runs a step; `first` is what it did to the first channel of the same image.
+    fn run(mut self, step: &Step, first: Option<&Applied>) -> Result<(Self, Applied), PlanError> {
         match step {
             Step::ReplaceNonFinite => {
                 let (voxels, value) = replace_non_finite(self.volume.data_mut())?;
@@ -83,7 +110,7 @@ impl State {
                 spacing,
                 rescale,
             } => self.conform(*size, *spacing, *rescale),
-            Step::CropForeground { margin } => self.crop(*margin),
+            Step::CropForeground { margin } => self.crop(*margin, first),
             Step::Normalize(how) => {
                 self.require_finite()?;
                 let (offset, divisor) = normalize(self.volume.data_mut(), *how)?;
@@ -115,10 +142,22 @@ impl State {
         Ok((self, Applied::Reorient { from, to }))
     }
 
-    fn crop(mut self, margin: usize) -> Result<(Self, Applied), PlanError> {
+    fn crop(
+        mut self,
+        margin: usize,
+        first: Option<&Applied>,
+    ) -> Result<(Self, Applied), PlanError> {
         self.require_finite()?;
         let whole = self.volume.grid().shape;
-        let region = crop::foreground(self.volume.data(), whole, margin)?;
+        let region = match first {
+            Some(&Applied::CropForeground { start, shape }) => Region { start, shape },
+            _ => crop::foreground(self.volume.data(), whole, margin)?,
+        };
+        // A trace may come from a file.
+        let ends = [0, 1, 2].map(|a| region.start[a].saturating_add(region.shape[a]));
+        if (0..3).any(|a| ends[a] > whole[a]) {
+            return Err(PlanError::OtherGrid);
+        }
         if region.shape != whole {
             self.volume = crop::crop(self.volume, region)?;
             self.to_prepared =

@@ -374,3 +374,45 @@ proptest! {
         prop_assert_eq!(scores, image);
     }
 }
+
+#[test]
+fn further_channels_end_on_the_grid_of_the_first() -> Result<(), PlanError> {
+    let (image, _) = blob(&oblique([24, 20, 17]));
+    // A channel whose own foreground is smaller, and whose affine is rounded.
+    let brightest = image.data().iter().copied().fold(0.0, f32::max);
+    let small = image.map(|&v| if v > 0.7 * brightest { 2.0 * v } else { 0.0 });
+    let (mut grid, data) = small.clone().into_parts();
+    grid.affine.0[0][3] += 1e-4;
+    let rounded = Volume::new(grid, data)?;
+    let plan = Plan::reference();
+    let first = plan.apply(image.clone())?;
+    let alone = plan.apply(small)?;
+    assert_ne!(alone.volume.grid(), first.volume.grid());
+    let second = plan.apply_like(rounded, &first.trace)?;
+    assert_eq!(second.volume.grid(), first.volume.grid());
+    assert_eq!(plan.apply_like(image.clone(), &first.trace)?, first);
+    // Intensities are the channel's own.
+    let range = |v: &Volume<f32>| {
+        let data = v.data().iter();
+        data.fold([f32::MAX, f32::MIN], |[l, h], &v| [l.min(v), h.max(v)])
+    };
+    assert_eq!(range(&second.volume), [0.0, 1.0]);
+
+    let (mut grid, data) = image.into_parts();
+    grid.affine.0[2][3] += 1.0;
+    let moved = Volume::new(grid, data)?;
+    let error = plan.apply_like(moved, &first.trace).expect_err("moved");
+    assert!(matches!(error, PlanError::OtherGrid), "{error}");
+    let mut trace = first.trace;
+    for step in &mut trace.steps {
+        if let Applied::CropForeground { shape, .. } = step {
+            shape[1] += 100;
+        }
+    }
+    let (image, _) = blob(&oblique([24, 20, 17]));
+    assert!(
+        plan.apply_like(image, &trace).is_err(),
+        "a trace of another image"
+    );
+    Ok(())
+}

@@ -86,6 +86,21 @@ impl Grid {
         self.affine.spacing()
     }
 
+    /// Whether the same voxels lie at the same places: shapes are equal, and no corner is more than
+    /// a tenth of a voxel off, which is more than formats and programs round.
+    pub fn coincides(&self, other: &Self) -> bool {
+        let tolerance = 0.1 * other.spacing().into_iter().fold(f64::INFINITY, f64::min);
+        let near = |corner: usize| {
+            let at = [0, 1, 2].map(|axis| match corner >> axis & 1 {
+                0 => 0.0,
+                _ => self.shape[axis] as f64 - 1.0,
+            });
+            let (p, q) = (self.affine.apply(at), other.affine.apply(at));
+            (0..3).all(|axis| (p[axis] - q[axis]).abs() <= tolerance)
+        };
+        self.shape == other.shape && (0..8).all(near)
+    }
+
     /// Volume of a voxel in mm^3.
     pub fn voxel_volume(&self) -> f64 {
         self.affine.determinant().abs()

@@ -22,6 +22,8 @@ pub enum Partial {
     None,
     /// Those of the encoder. A head of the same names and shapes is not loaded.
     EncoderOnly,
+    /// Those of the encoder. Of the head, what is there in its shape is loaded.
+    Matching,
 }
 
 /// How [`load_into`] treats what does not fit.
@@ -58,14 +60,7 @@ pub fn load_into<M: Module>(
     options: &LoadOptions,
 ) -> Result<(M, LoadReport), WeightsError> {
     let expected = parameters_of(&module);
-    let (plan, report) = plan(&expected, state, options);
-    let lacks = match options.partial {
-        Partial::None => !report.missing.is_empty(),
-        Partial::EncoderOnly => report.missing.iter().any(|name| name.starts_with(ENCODER)),
-    };
-    if lacks || !report.mismatched.is_empty() || report.matched.is_empty() {
-        return Err(WeightsError::Mismatch(Box::new(report)));
-    }
+    let (plan, report) = checked_plan(&expected, state, options)?;
     let mut loader = Loader {
         path: Path::default(),
         state,
@@ -77,6 +72,50 @@ pub fn load_into<M: Module>(
         Some(error) => Err(error),
         None => Ok((module, report)),
     }
+}
+
+/// Puts the tensors of `from` in the place of those of `into`, as [`load_into`] loads them into a
+/// module with the parameters of `into`.
+///
+/// # Errors
+/// As [`load_into`].
+pub fn transfer(
+    into: &mut StateDict,
+    from: &StateDict,
+    options: &LoadOptions,
+) -> Result<LoadReport, WeightsError> {
+    let expected: Vec<_> = into
+        .iter()
+        .map(|(name, data)| (name.to_owned(), data.shape().to_vec()))
+        .collect();
+    let (plan, report) = checked_plan(&expected, from, options)?;
+    for (name, shape) in &expected {
+        if let Some(data) = plan.data(name, shape, from)? {
+            into.replace(name, data);
+        }
+    }
+    Ok(report)
+}
+
+/// What is to be done, where `options` allow it.
+fn checked_plan(
+    expected: &[(String, Vec<usize>)],
+    state: &StateDict,
+    options: &LoadOptions,
+) -> Result<(Loading, LoadReport), WeightsError> {
+    let (plan, report) = plan(expected, state, options);
+    let lacks = match options.partial {
+        Partial::None => !report.missing.is_empty(),
+        _ => report.missing.iter().any(|name| name.starts_with(ENCODER)),
+    };
+    let differs = |m: &Mismatched| match options.partial {
+        Partial::Matching => m.name.starts_with(ENCODER),
+        _ => true,
+    };
+    if lacks || report.mismatched.iter().any(differs) || report.matched.is_empty() {
+        return Err(WeightsError::Mismatch(Box::new(report)));
+    }
+    Ok((plan, report))
 }
 
 /// Names and shapes of a module's float parameters, without initialising them.
@@ -108,6 +147,31 @@ pub fn collect<M: Module>(module: &M) -> Result<StateDict, WeightsError> {
 struct Loading {
     names: HashSet<String>,
     repeated: Option<String>,
+}
+
+impl Loading {
+    /// The tensor for a parameter, or none if it keeps its value.
+    fn data(
+        &self,
+        name: &str,
+        shape: &[usize],
+        state: &StateDict,
+    ) -> Result<Option<TensorData>, WeightsError> {
+        if !self.names.contains(name) {
+            return Ok(None);
+        }
+        let data = state.f32(name)?;
+        if self.repeated.as_deref() != Some(name) {
+            return Ok(Some(data));
+        }
+        let values = data
+            .try_into_vec::<f32>()
+            .map_err(|error| WeightsError::Io(std::io::Error::other(error.to_string())))?;
+        Ok(Some(TensorData::new(
+            repeat(&values, shape[0], shape[1]),
+            shape.to_vec(),
+        )))
+    }
 }
 
 fn plan(
@@ -247,27 +311,6 @@ struct Loader<'a> {
     error: Option<WeightsError>,
 }
 
-impl Loader<'_> {
-    /// The tensor for the current parameter, or none if it keeps its value.
-    fn data(&self, shape: &[usize]) -> Result<Option<TensorData>, WeightsError> {
-        let name = self.path.name();
-        if !self.plan.names.contains(&name) {
-            return Ok(None);
-        }
-        let data = self.state.f32(&name)?;
-        if self.plan.repeated.as_ref() != Some(&name) {
-            return Ok(Some(data));
-        }
-        let values = data
-            .try_into_vec::<f32>()
-            .map_err(|error| WeightsError::Io(std::io::Error::other(error.to_string())))?;
-        Ok(Some(TensorData::new(
-            repeat(&values, shape[0], shape[1]),
-            shape.to_vec(),
-        )))
-    }
-}
-
 impl ModuleMapper for Loader<'_> {
     fn enter_module(&mut self, name: &str, container: &str) {
         self.path.enter(name, container);
@@ -281,7 +324,8 @@ impl ModuleMapper for Loader<'_> {
         if self.error.is_some() {
             return param;
         }
-        match self.data(&param.lazy_shape().to_vec()) {
+        let shape = param.lazy_shape().to_vec();
+        match self.plan.data(&self.path.name(), &shape, self.state) {
             Ok(Some(data)) => {
                 let tensor = Tensor::from_data(data, (&param.lazy_device(), DType::F32));
                 let id = param.id;

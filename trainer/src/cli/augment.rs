@@ -63,6 +63,7 @@ struct Preview {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Named {
     None,
+    Basic,
     Spatial,
     All,
 }
@@ -71,6 +72,7 @@ impl From<Named> for Preset {
     fn from(named: Named) -> Self {
         match named {
             Named::None => Self::None,
+            Named::Basic => Self::Basic,
             Named::Spatial => Self::Spatial,
             Named::All => Self::All,
         }
