@@ -257,7 +257,7 @@ fn rows() -> Vec<Row> {
         name: case.name(),
         json: case.json(),
         rounds: 3,
-        prepare: Box::new(move |device| Box::new(case.prepare(device))),
+        prepare: Box::new(move |device| case.prepare(device)),
     });
     kernels.chain(networks).collect()
 }

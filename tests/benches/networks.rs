@@ -3,10 +3,11 @@
 use std::process::Command;
 use std::time::Instant;
 
+use amaes_core::loss::{DiceCeConfig, dice_cross_entropy};
 use amaes_core::model::{MedNeXtConfig, MeshNetConfig, MeshNetLayer, Model, Spec, UNetConfig};
 use amaes_core::nn::Activation;
 use burn::Tensor;
-use burn::tensor::{Device, Distribution, Gradients};
+use burn::tensor::{Device, Distribution, Gradients, Int};
 use serde_json::{Value, json};
 
 use crate::milliseconds;
@@ -23,6 +24,10 @@ enum Pass {
     Classes,
     /// Output, mean squared error, all gradients.
     Step,
+    /// Logits of two patches, Dice and cross-entropy, all gradients.
+    Finetune,
+    /// Dice and cross-entropy of two patches' logits of four classes, and their gradient.
+    Loss,
 }
 
 impl Pass {
@@ -31,6 +36,8 @@ impl Pass {
             Self::Forward => "forward",
             Self::Classes => "classes",
             Self::Step => "step",
+            Self::Finetune => "finetune",
+            Self::Loss => "loss",
         }
     }
 }
@@ -47,6 +54,8 @@ pub(crate) fn cases() -> Vec<Case> {
         ("unet_b", 96, Pass::Forward),
         ("unet_b", 128, Pass::Forward),
         ("unet_b_light", 96, Pass::Step),
+        ("unet_b", 96, Pass::Finetune),
+        ("logits", 128, Pass::Loss),
         ("mednext_m", 64, Pass::Forward),
         ("mednext_m", 64, Pass::Step),
         ("meshnet_18", 256, Pass::Classes),
@@ -61,11 +70,13 @@ pub(crate) fn cases() -> Vec<Case> {
 
 /// Cases whose memory is measured.
 pub(crate) fn memory_cases() -> Vec<Case> {
-    vec![Case {
-        network: "unet_b_light",
-        size: 128,
-        pass: Pass::Step,
-    }]
+    [("unet_b_light", Pass::Step), ("logits", Pass::Loss)]
+        .map(|(network, pass)| Case {
+            network,
+            size: 128,
+            pass,
+        })
+        .to_vec()
 }
 
 impl Case {
@@ -106,8 +117,11 @@ impl Case {
     }
 
     /// A function that runs the case once and returns its milliseconds.
-    pub(crate) fn prepare(&self, device: &Device) -> impl FnMut() -> f64 + use<> {
+    pub(crate) fn prepare(&self, device: &Device) -> Box<dyn FnMut() -> f64> {
         let Self { size, pass, .. } = *self;
+        if matches!(pass, Pass::Finetune | Pass::Loss) {
+            return self.prepare_labelled(device);
+        }
         let spec = self.spec();
         let device = match pass {
             Pass::Step => device.clone().autodiff(),
@@ -120,14 +134,36 @@ impl Case {
         };
         let x = random(1);
         let target = (pass == Pass::Step).then(|| random(spec.out_channels()));
-        move || {
+        Box::new(move || {
             let x = x.clone();
             match (pass, target.clone()) {
                 (Pass::Step, Some(target)) => timed(|| step(&model, x, target)),
                 (Pass::Classes, _) => timed(|| model.classify(x)),
                 _ => timed(|| model.forward(x)),
             }
+        })
+    }
+
+    /// The cases with labels: two patches.
+    fn prepare_labelled(&self, device: &Device) -> Box<dyn FnMut() -> f64> {
+        let size = self.size;
+        let uniform = |channels, high| {
+            let shape = [2, channels, size, size, size];
+            Tensor::<5>::random(shape, Distribution::Uniform(0.0, high), device)
+        };
+        let loss = |logits, labels: &Tensor<5, Int>| {
+            let found = dice_cross_entropy(logits, labels.clone(), &DiceCeConfig::default());
+            found.loss.backward()
+        };
+        if self.pass == Pass::Loss {
+            let labels = uniform(1, 4.0).int();
+            let logits = uniform(4, 1.0).autodiff().require_grad();
+            return Box::new(move || timed(|| loss(logits.clone(), &labels)));
         }
+        let model = self.spec().init(&device.clone().autodiff());
+        let model = model.expect("a valid network");
+        let (x, labels) = (uniform(1, 1.0), uniform(1, 2.0).int());
+        Box::new(move || timed(|| loss(model.forward(x.clone()), &labels)))
     }
 }
 

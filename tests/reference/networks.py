@@ -141,8 +141,37 @@ NETWORKS = {
 }
 
 
+def dice_cross_entropy(logits, labels):
+    """Soft Dice, smooth 1, and cross-entropy, as written by hand."""
+    p = logits.softmax(1)
+    y = nn.functional.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(p.dtype)
+    axes = (2, 3, 4)
+    both, either = (p * y).sum(axes), p.sum(axes) + y.sum(axes)
+    dice = 1 - ((2 * both + 1) / (either + 1)).mean()
+    return dice + nn.functional.cross_entropy(logits, labels)
+
+
+def prepare_labelled(case):
+    """The cases with labels: two patches."""
+    size = case["size"]
+    shape = (2, size, size, size)
+    if case["pass"] == "loss":
+        logits = torch.rand(2, 4, size, size, size, requires_grad=True)
+        labels = torch.randint(4, shape)
+        return lambda: torch.autograd.grad(dice_cross_entropy(logits, labels), logits)
+    net, x, labels = NETWORKS[case["network"]](), torch.rand(2, 1, *shape[1:]), torch.randint(2, shape)
+
+    def step():
+        net.zero_grad(set_to_none=True)
+        dice_cross_entropy(net(x), labels).backward()
+
+    return step
+
+
 def prepare(case):
     """A function that runs the case once."""
+    if case["pass"] in ("finetune", "loss"):
+        return prepare_labelled(case)
     net = NETWORKS[case["network"]]()
     size = case["size"]
     x = torch.rand(1, 1, size, size, size)

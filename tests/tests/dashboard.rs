@@ -69,7 +69,6 @@ fn a_log_becomes_events() {
         samples: 56,
         loss: 0.5,
         masked_loss: Some(0.625),
-        visible_loss: None,
         lr: 1e-4,
         grad_norm: 1.0,
         step_s: 2.0,
@@ -77,13 +76,13 @@ fn a_log_becomes_events() {
         samples_per_s: 4.0,
         memory_mib: Some(100.0),
         time: 1_700_000_000.0,
+        ..Step::default()
     };
     let validation = Validation {
         step: 7,
         loss: 0.5,
-        masked_loss: None,
-        visible_loss: None,
         mean_loss: Some(0.75),
+        ..Validation::default()
     };
     let picture = Record::Picture {
         step: 7,

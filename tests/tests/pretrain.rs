@@ -10,6 +10,7 @@ use amaes::train::checkpoint::{Checkpoint, State};
 use amaes::train::config::PretrainConfig;
 use amaes::train::exchange::Alone;
 use amaes::train::gradients::FlatGradients;
+use amaes::train::pretrain::Pretraining;
 use amaes::train::sample::Sample;
 use amaes::train::schedule::Schedule;
 use amaes::train::step::Learner;
@@ -94,7 +95,7 @@ fn samples(io: &StateDict, step: usize) -> (Vec<Sample>, usize) {
 
 fn learner(mut pth: StateDict, size: usize) -> (Learner, Spec) {
     let spec = identify(&mut pth, None).expect("a known network").spec;
-    let learner = Learner::new(&config(size), &spec, &pth, &Device::flex());
+    let learner = Learner::new(config(size).settings(), &spec, &pth, &Device::flex());
     (learner.expect("its weights"), spec)
 }
 
@@ -184,6 +185,7 @@ fn three_steps_are_pytorchs() {
         let expected = &reference[name];
         let size = samples(&io, 0).1;
         let (mut learner, spec) = learner(pth, size);
+        let task = Pretraining::new(config(size), Plan::reference(), 1, Vec::new());
         let mut travelled = 0.0;
         for (n, step) in expected["steps"]
             .as_array()
@@ -195,7 +197,7 @@ fn three_steps_are_pytorchs() {
             close(lr, number(step, "lr"), "learning rate");
             travelled += lr;
             let (losses, norm) = learner
-                .step(&samples(&io, n).0, lr, &Alone)
+                .step(&task, &samples(&io, n).0, lr, &Alone)
                 .expect("a step");
             close(losses.loss, number(step, "loss"), "loss");
             close(losses.masked, number(step, "masked"), "masked loss");

@@ -3,6 +3,7 @@
 mod augment;
 mod corpus;
 mod dashboard;
+mod finetune;
 mod import;
 mod info;
 mod inspect;
@@ -11,6 +12,7 @@ mod runs;
 mod segment;
 mod serve;
 mod text;
+mod training;
 mod volume;
 
 use std::io::{self, ErrorKind, Write};
@@ -57,6 +59,8 @@ enum Command {
     Runs(runs::Runs),
     /// Pretrain a network on a store of volumes: masked autoencoding with augmentation reversal
     Pretrain(Box<pretrain::Pretrain>),
+    /// Finetune a network on labelled images: Dice and cross-entropy, from pretrained weights
+    Finetune(Box<finetune::Finetune>),
     /// Serve the page that segments in the browser
     Serve(serve::Serve),
     /// Print completions for a shell
@@ -78,6 +82,7 @@ pub(crate) fn run(cli: Cli) -> Result<Outcome> {
         Command::Segment(command) => return command.run(),
         Command::Corpus(command) => return command.run(),
         Command::Pretrain(command) => return command.run(),
+        Command::Finetune(command) => return command.run(),
         Command::Import(command) => command.run()?,
         Command::Inspect(command) => command.run()?,
         Command::Info(command) => command.run()?,

@@ -4,11 +4,11 @@
 //! threads, queue or rank. A [`Position`] says where to go on after a batch. `docs/store.md`
 //! describes the order.
 
-mod draw;
+pub(crate) mod draw;
 mod error;
 mod order;
 mod permute;
-mod queue;
+pub(crate) mod queue;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::store::Store;
 
 pub use self::error::LoaderError;
 
-use self::draw::Drawer;
+use self::draw::{Drawer, Drawn};
 use self::order::Order;
 use self::queue::{Pool, Queue};
 
@@ -182,7 +182,7 @@ pub type Transform<S = Sample> = Arc<dyn Fn(RawPatch, SampleSeed) -> S + Send + 
 /// what the transform takes. Dropping the loader ends its threads. After an error there is nothing
 /// more.
 pub struct Loader<S = Sample> {
-    queue: Arc<Queue<S>>,
+    queue: Arc<Queue<Drawn<S>, LoaderError>>,
     pool: Arc<Pool>,
     threads: Vec<JoinHandle<()>>,
     position: Position,

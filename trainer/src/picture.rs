@@ -5,6 +5,7 @@ mod font;
 use std::io;
 use std::path::Path;
 
+use amaes_core::label::{Label, LabelTable};
 use amaes_core::volume::Orientation;
 use png::{BitDepth, ColorType, Encoder};
 
@@ -28,29 +29,35 @@ pub struct Slice {
     width: usize,
     height: usize,
     values: Vec<f32>,
+    /// The label of each voxel, where labels are drawn over them.
+    labels: Vec<Label>,
 }
 
 impl Slice {
     /// Plane `index` across `axis` of a volume of `shape` voxels, first axis fastest. The later
     /// of the two other axes runs upwards. `None` where the volume has no such plane.
     pub fn of(data: &[f32], shape: [usize; 3], axis: usize, index: usize) -> Option<Self> {
-        let voxels = shape.iter().try_fold(1usize, |n, &s| n.checked_mul(s))?;
-        if index >= *shape.get(axis)? || voxels != data.len() {
-            return None;
-        }
-        let strides = [1, shape[0], shape[0] * shape[1]];
-        let (across, up) = [(1, 2), (0, 2), (0, 1)][axis];
-        let (width, height) = (shape[across], shape[up]);
-        let mut values = Vec::with_capacity(width * height);
-        for row in (0..height).rev() {
-            let start = index * strides[axis] + row * strides[up];
-            values.extend((0..width).map(|i| data[start + i * strides[across]]));
-        }
+        let (size, values) = plane(data, shape, axis, index)?;
         Some(Self {
-            width,
-            height,
+            width: size[0],
+            height: size[1],
             values,
+            labels: Vec::new(),
         })
+    }
+
+    /// The same with the labels of the same plane over it, in the colours of
+    /// [`LabelTable::generic`]; 0 has none. `None` where there is no such plane.
+    #[must_use]
+    pub fn with_labels(
+        self,
+        labels: &[Label],
+        shape: [usize; 3],
+        axis: usize,
+        index: usize,
+    ) -> Option<Self> {
+        let (size, labels) = plane(labels, shape, axis, index)?;
+        (size == self.size()).then_some(Self { labels, ..self })
     }
 
     /// The three planes through the middle of a volume: across x, y and z.
@@ -64,6 +71,28 @@ impl Slice {
     pub fn size(&self) -> [usize; 2] {
         [self.width, self.height]
     }
+}
+
+/// Width, height and values of a plane, the top row first.
+fn plane<T: Copy>(
+    data: &[T],
+    shape: [usize; 3],
+    axis: usize,
+    index: usize,
+) -> Option<([usize; 2], Vec<T>)> {
+    let voxels = shape.iter().try_fold(1usize, |n, &s| n.checked_mul(s))?;
+    if index >= *shape.get(axis)? || voxels != data.len() {
+        return None;
+    }
+    let strides = [1, shape[0], shape[0] * shape[1]];
+    let (across, up) = [(1, 2), (0, 2), (0, 1)][axis];
+    let (width, height) = (shape[across], shape[up]);
+    let mut values = Vec::with_capacity(width * height);
+    for row in (0..height).rev() {
+        let start = index * strides[axis] + row * strides[up];
+        values.extend((0..width).map(|i| data[start + i * strides[across]]));
+    }
+    Some(([width, height], values))
 }
 
 /// Names of the planes of [`Slice::middle`] in a volume of an orientation: `sagittal` and so on.
@@ -220,14 +249,21 @@ impl Picture {
 
     fn slice(&mut self, left: usize, top: usize, cell: &Cell, scale: usize) {
         let Cell { slice, low, high } = cell;
+        let most = slice.labels.iter().copied().max().unwrap_or(0);
+        let colours = LabelTable::generic(usize::from(most) + 1);
         let gain = 255.0 / (high - low).max(f32::MIN_POSITIVE);
         for y in 0..slice.height * scale {
             for x in 0..slice.width * scale {
-                let value = slice.values[x / scale + y / scale * slice.width];
+                let at = x / scale + y / scale * slice.width;
+                let value = slice.values[at];
                 let colour = if value.is_nan() {
                     HIDDEN
                 } else {
                     [((value - low) * gain).clamp(0.0, 255.0).round() as u8; 3]
+                };
+                let colour = match slice.labels.get(at) {
+                    None | Some(0) => colour,
+                    Some(&label) => mixed(colour, colours.0[usize::from(label)].color),
                 };
                 self.set(left + x, top + y, colour);
             }
@@ -250,6 +286,11 @@ impl Picture {
         writer.finish()?;
         Ok(out)
     }
+}
+
+/// Halfway between two colours.
+fn mixed(a: [u8; 3], b: [u8; 3]) -> [u8; 3] {
+    [0, 1, 2].map(|n| a[n] / 2 + b[n] / 2)
 }
 
 #[cfg(test)]

@@ -65,6 +65,8 @@ impl EventWriter {
                     ("loss/train", Some(s.loss)),
                     ("loss/train_masked", s.masked_loss),
                     ("loss/train_visible", s.visible_loss),
+                    ("loss/train_dice", s.dice_loss),
+                    ("loss/train_cross_entropy", s.cross_entropy),
                     ("optimiser/learning_rate", Some(s.lr)),
                     ("optimiser/gradient_norm", Some(s.grad_norm)),
                     ("speed/samples_per_second", Some(s.samples_per_s)),
@@ -75,16 +77,25 @@ impl EventWriter {
                 }
                 self.scalars(s.step, s.time, &scalars)
             }
-            Record::Validation(v) => self.scalars(
-                v.step,
-                now(),
-                &[
+            Record::Validation(v) => {
+                let mut scalars = vec![
                     ("loss/validation", Some(v.loss)),
                     ("loss/validation_masked", v.masked_loss),
                     ("loss/validation_visible", v.visible_loss),
                     ("loss/validation_mean_prediction", v.mean_loss),
-                ],
-            ),
+                    ("loss/validation_dice", v.dice_loss),
+                    ("loss/validation_cross_entropy", v.cross_entropy),
+                    ("dice/mean", v.dice),
+                ];
+                let classes = v.classes.iter();
+                let classes: Vec<_> = classes.map(|(n, d)| (format!("dice/{n}"), *d)).collect();
+                scalars.extend(
+                    classes
+                        .iter()
+                        .map(|(tag, dice)| (tag.as_str(), Some(*dice))),
+                );
+                self.scalars(v.step, now(), &scalars)
+            }
             Record::Picture { step, path } => {
                 let path = folder.join(path);
                 let png = fs::read(&path).with_path(&path)?;

@@ -8,15 +8,19 @@ pub mod corpus;
 mod error;
 pub mod exchange;
 pub mod export;
+pub mod finetune;
 pub mod gradients;
 pub mod log;
 pub mod memory;
 #[cfg(feature = "mpi")]
 pub mod mpi;
 pub mod picture;
+pub mod pretrain;
 pub mod run;
 pub mod sample;
 pub mod schedule;
+pub mod sections;
 pub mod step;
+pub mod task;
 
 pub use self::error::{Result, TrainError};

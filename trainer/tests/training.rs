@@ -10,6 +10,7 @@ use amaes::train::checkpoint::{self, Checkpoint};
 use amaes::train::config::PretrainConfig;
 use amaes::train::exchange::Alone;
 use amaes::train::log::{self, EndReason, Record};
+use amaes::train::pretrain::Pretraining;
 use amaes::train::run::{Drawn, Ended, Run, Setting, Source};
 use amaes::train::sample::Sample;
 use amaes_core::preprocess::Plan;
@@ -37,8 +38,8 @@ struct Waves {
     stop_at: Option<(u64, &'static AtomicBool)>,
 }
 
-impl Source for Waves {
-    fn next(&mut self) -> Result<Drawn, TrainError> {
+impl Source<Sample> for Waves {
+    fn next(&mut self) -> Result<Drawn<Sample>, TrainError> {
         let first = self.next;
         self.next += self.batch as u64;
         if let Some((at, stop)) = self.stop_at
@@ -81,22 +82,24 @@ fn run(config: PretrainConfig, resume: bool, stop_at: Option<u64>) -> Result<End
     let stop: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
     let setting = Setting {
         device: Device::flex(),
-        plan: Plan::reference(),
-        volumes: 8,
-        validation: vec![sample(1001), sample(1002)],
         exchange: &Alone,
         stop,
         watch: &mut |_| {},
     };
-    let batch = config.patch.batch;
+    let (batch, folder) = (config.patch.batch, config.folder());
+    let validation = vec![sample(1001), sample(1002)];
+    let task = Pretraining::new(config, Plan::reference(), 8, validation);
     let (mut run, next) = match resume {
         true => {
-            let (from, broken) = checkpoint::latest(&config.folder())?;
+            let (from, broken) = checkpoint::latest(&folder)?;
             assert!(broken.is_empty(), "{broken:?}");
             let next = from.state.position.as_u64().unwrap_or(0);
-            (Run::resume(config, setting, &from)?, next)
+            (Run::resume(task, setting, &from)?, next)
         }
-        false => (Run::begin(config, setting)?, 0),
+        false => {
+            let weights = task.first_weights()?;
+            (Run::begin(task, weights, setting)?, 0)
+        }
     };
     let mut source = Waves {
         next,

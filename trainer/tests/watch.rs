@@ -98,8 +98,6 @@ fn run(folder: &Path, lr: f64) {
             epoch: 0,
             samples: 2 * i,
             loss: lr * 1000.0,
-            masked_loss: None,
-            visible_loss: None,
             lr,
             grad_norm: 1.0,
             step_s: 0.5,
@@ -107,6 +105,7 @@ fn run(folder: &Path, lr: f64) {
             samples_per_s: 4.0,
             memory_mib: Some(64.0),
             time: 1000.0 + i as f64,
+            ..Step::default()
         };
         log.write(&Record::Step(step)).expect("written");
     }

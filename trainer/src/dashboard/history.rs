@@ -86,10 +86,18 @@ pub struct Summary {
     pub masked_loss: Option<f64>,
     /// Over visible voxels.
     pub visible_loss: Option<f64>,
+    /// The Dice part of a segmentation's loss.
+    pub dice_loss: Option<f64>,
+    /// The cross-entropy of a segmentation.
+    pub cross_entropy: Option<f64>,
     /// Of the last validation.
     pub validation_loss: Option<f64>,
     /// Of the best validation, and its step.
     pub best_validation: Option<(f64, u64)>,
+    /// The mean Dice coefficient of the last validation.
+    pub dice: Option<f64>,
+    /// The best mean Dice coefficient, and its step.
+    pub best_dice: Option<(f64, u64)>,
     /// Samples a second.
     pub samples_per_s: Option<f64>,
     /// Part of the time spent waiting for samples.
@@ -120,7 +128,7 @@ impl History {
                 self.validations.retain(|v| v.step < validation.step);
                 self.validations.push(validation);
             }
-            Record::Damaged { .. } => {}
+            Record::Note { .. } | Record::Damaged { .. } => {}
             Record::Picture { step, path } => {
                 self.pictures.retain(|(s, _)| *s < step);
                 self.pictures.push((step, path));
@@ -200,6 +208,12 @@ impl History {
         let state = self.state(now);
         let best = self.validations.iter().filter(|v| v.loss.is_finite());
         let best = best.min_by(|a, b| a.loss.total_cmp(&b.loss));
+        let dice = self
+            .validations
+            .iter()
+            .filter_map(|v| Some((v.dice?, v.step)));
+        // The first of equals, as a run chooses.
+        let best_dice = dice.reduce(|best, next| if next.0 > best.0 { next } else { best });
         let memory = self
             .steps
             .iter()
@@ -217,8 +231,12 @@ impl History {
             loss: self.recent(|s| Some(s.loss)),
             masked_loss: self.recent(|s| s.masked_loss),
             visible_loss: self.recent(|s| s.visible_loss),
+            dice_loss: self.recent(|s| s.dice_loss),
+            cross_entropy: self.recent(|s| s.cross_entropy),
             validation_loss: self.validations.last().map(|v| v.loss),
             best_validation: best.map(|v| (v.loss, v.step)),
+            dice: self.validations.last().and_then(|v| v.dice),
+            best_dice,
             samples_per_s: self.speed(),
             waiting: self.waiting(),
             memory_mib: memory,
@@ -264,6 +282,7 @@ pub(super) mod tests {
             samples_per_s: 4.0,
             memory_mib: Some(900.0 + step as f64),
             time: 1000.0 + 2.0 * step as f64,
+            ..Step::default()
         }
     }
 
@@ -274,6 +293,7 @@ pub(super) mod tests {
             masked_loss: Some(loss * 1.5),
             visible_loss: Some(loss / 2.0),
             mean_loss: Some(0.9),
+            ..Validation::default()
         }
     }
 

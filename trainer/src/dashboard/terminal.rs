@@ -13,7 +13,7 @@ use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen};
 
 use super::history::{History, Summary};
-use crate::train::log::{Record, now};
+use crate::train::log::{Record, Validation, now};
 
 use self::draw::draw;
 
@@ -156,7 +156,6 @@ fn print(text: &str) {
 
 /// A line of the log for people, or `None` where it says nothing to them.
 pub fn line(record: &Record, history: &History) -> Option<String> {
-    let number = |v: Option<f64>| v.map_or_else(|| "-".to_owned(), |v| format!("{v:.5}"));
     Some(match record {
         Record::Run(run) => format!(
             "{}: {}, {:.1} M parameters, {}, {} volumes, {} steps of {} samples",
@@ -169,13 +168,8 @@ pub fn line(record: &Record, history: &History) -> Option<String> {
             run.batch
         ),
         Record::Step(_) => status(&history.summary(now())?),
-        Record::Validation(v) => format!(
-            "step {}: validation loss {:.5}, masked {}, visible {}",
-            v.step,
-            v.loss,
-            number(v.masked_loss),
-            number(v.visible_loss)
-        ),
+        Record::Validation(v) => validation(v),
+        Record::Note { message, .. } => message.clone(),
         Record::Damaged { step, message } => {
             format!("step {step}: passed over a damaged volume: {message}")
         }
@@ -190,6 +184,26 @@ pub fn line(record: &Record, history: &History) -> Option<String> {
     })
 }
 
+/// What a validation found, in a line.
+fn validation(v: &Validation) -> String {
+    let mut out = format!("step {}: validation loss {:.5}", v.step, v.loss);
+    for (name, value) in [
+        ("masked", v.masked_loss),
+        ("visible", v.visible_loss),
+        ("Dice", v.dice),
+    ] {
+        out.extend(value.map(|value| format!(", {name} {value:.5}")));
+    }
+    if v.classes.len() > 1 {
+        let classes = v
+            .classes
+            .iter()
+            .map(|(name, dice)| format!("{name} {dice:.4}"));
+        out += &format!(" ({})", classes.collect::<Vec<_>>().join(", "));
+    }
+    out
+}
+
 /// Where a run is, in a line.
 fn status(s: &Summary) -> String {
     let mut out = format!("step {}/{}", s.step, s.steps);
@@ -201,6 +215,8 @@ fn status(s: &Summary) -> String {
     add("loss ", s.loss.map(|v| format!("{v:.5}")));
     add("masked ", s.masked_loss.map(|v| format!("{v:.5}")));
     add("visible ", s.visible_loss.map(|v| format!("{v:.5}")));
+    add("Dice part ", s.dice_loss.map(|v| format!("{v:.5}")));
+    add("cross-entropy ", s.cross_entropy.map(|v| format!("{v:.5}")));
     add("", s.samples_per_s.map(|v| format!("{v:.2} samples/s")));
     add("waiting ", s.waiting.map(|v| format!("{:.0} %", v * 100.0)));
     add("", s.memory_mib.map(|v| format!("{v:.0} MiB")));

@@ -3,14 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::draw::Drawn;
-use super::error::LoaderError;
-
-type Result<S> = std::result::Result<Drawn<S>, LoaderError>;
-
 /// Numbered places for samples: threads take numbers in order and fill the places as they finish.
-pub(crate) struct Queue<S> {
-    state: Mutex<State<S>>,
+pub(crate) struct Queue<S, E> {
+    state: Mutex<State<S, E>>,
     /// Places were taken, or all should stop.
     room: Condvar,
     /// A sample was finished, or all should stop.
@@ -18,16 +13,16 @@ pub(crate) struct Queue<S> {
     capacity: usize,
 }
 
-struct State<S> {
+struct State<S, E> {
     /// Number of the first place.
     first: u64,
     /// Next number that a thread takes.
     next: u64,
-    places: VecDeque<Option<Result<S>>>,
+    places: VecDeque<Option<Result<S, E>>>,
     stop: bool,
 }
 
-impl<S> Queue<S> {
+impl<S, E> Queue<S, E> {
     /// At most `capacity` samples are begun but not taken.
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
@@ -43,12 +38,12 @@ impl<S> Queue<S> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<S>> {
+    fn lock(&self) -> MutexGuard<'_, State<S, E>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a thread does: makes samples until it is stopped.
-    pub(crate) fn work(&self, make: impl Fn(u64) -> Result<S>) {
+    pub(crate) fn work(&self, make: impl Fn(u64) -> Result<S, E>) {
         loop {
             let ticket = {
                 let mut state = self.lock();
@@ -77,7 +72,7 @@ impl<S> Queue<S> {
     }
 
     /// The next `count` samples in order, or up to the first error.
-    pub(crate) fn take(&self, count: usize) -> Vec<Result<S>> {
+    pub(crate) fn take(&self, count: usize) -> Vec<Result<S, E>> {
         let mut taken = Vec::with_capacity(count);
         let mut state = self.lock();
         while taken.len() < count && !state.stop {

@@ -39,6 +39,8 @@ pub struct AdamW {
     config: AdamWConfig,
     steps: u64,
     moments: Vec<Moments>,
+    /// Steps that the first parameters took no part in at first.
+    delays: Vec<u64>,
 }
 
 /// Running means of a parameter's gradient.
@@ -55,6 +57,7 @@ impl AdamW {
             config,
             steps: 0,
             moments: Vec::new(),
+            delays: Vec::new(),
         }
     }
 
@@ -73,7 +76,16 @@ impl AdamW {
             config,
             steps,
             moments,
+            delays: Vec::new(),
         }
+    }
+
+    /// The same, where parameters take no part in their first steps, because they need no gradient
+    /// then: so many for each in their order, 0 for those that are not named. As with PyTorch, a
+    /// parameter's moments are corrected for the steps that it took itself.
+    #[must_use]
+    pub fn delayed(self, delays: Vec<u64>) -> Self {
+        Self { delays, ..self }
     }
 
     /// Steps taken.
@@ -99,14 +111,13 @@ impl AdamW {
             self.moments = zeros.collect();
         }
         self.steps += 1;
-        let steps = i32::try_from(self.steps).unwrap_or(i32::MAX);
-        let [b1, b2] = self.config.betas;
+        let delays = self.delays.iter().copied().chain(std::iter::repeat(0));
+        let parts = self.moments.iter_mut().zip(gradients.0).zip(delays);
         let mut update = Update {
             config: self.config,
-            keep: 1.0 - lr * self.config.weight_decay,
-            step: lr / (1.0 - b1.powi(steps)),
-            root: (1.0 - b2.powi(steps)).sqrt(),
-            pairs: self.moments.iter_mut().zip(gradients.0),
+            lr,
+            steps: self.steps,
+            parts: parts.map(|((moments, gradient), delay)| (moments, gradient, delay)),
         };
         module.map(&mut update)
     }
@@ -114,32 +125,34 @@ impl AdamW {
 
 struct Update<I> {
     config: AdamWConfig,
-    keep: f64,
-    step: f64,
-    root: f64,
-    pairs: I,
+    lr: f64,
+    steps: u64,
+    parts: I,
 }
 
-impl<'a, I: Iterator<Item = (&'a mut Moments, Tensor<1>)>> ModuleMapper for Update<I> {
+impl<'a, I: Iterator<Item = (&'a mut Moments, Tensor<1>, u64)>> ModuleMapper for Update<I> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some((moments, gradient)) = self.pairs.next() else {
+        let Some((moments, gradient, delay)) = self.parts.next() else {
             unreachable!("a gradient for every parameter");
         };
+        if !param.is_require_grad() {
+            return param;
+        }
+        let steps = i32::try_from(self.steps.saturating_sub(delay)).unwrap_or(i32::MAX);
         let [b1, b2] = self.config.betas;
+        let keep = 1.0 - self.lr * self.config.weight_decay;
+        let step = self.lr / (1.0 - b1.powi(steps));
+        let root = (1.0 - b2.powi(steps)).sqrt();
         let square = gradient.clone() * gradient.clone() * (1.0 - b2);
         moments.mean = moments.mean.clone() * b1 + gradient * (1.0 - b1);
         moments.square = moments.square.clone() * b2 + square;
-        let divisor = moments.square.clone().sqrt() / self.root + self.config.epsilon;
-        let change = moments.mean.clone() / divisor * self.step;
+        let divisor = moments.square.clone().sqrt() / root + self.config.epsilon;
+        let change = moments.mean.clone() / divisor * step;
 
         let (id, tensor, mapper) = param.consume();
-        let trained = tensor.is_require_grad();
-        if !trained {
-            return Param::from_mapped_value(id, tensor, mapper);
-        }
         let value = tensor.inner();
         let change = change.reshape(value.dims());
-        let value = Tensor::from_inner(value * self.keep - change).require_grad();
+        let value = Tensor::from_inner(value * keep - change).require_grad();
         Param::from_mapped_value(id, value, mapper)
     }
 }

@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use amaes_core::model::Spec;
@@ -38,6 +38,8 @@ const MODEL: &str = "model.";
 const MEAN: &str = "optimizer.exp_avg.";
 const SQUARE: &str = "optimizer.exp_avg_sq.";
 const AVERAGE: &str = "ema.";
+/// Longest header of a safetensors file, which the format limits.
+const MAX_HEADER: u64 = 100_000_000;
 
 /// What a checkpoint says beside its tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,6 +58,20 @@ pub struct State {
     pub position: serde_json::Value,
     /// The configuration, whole.
     pub config: serde_json::Value,
+    /// The best validation so far, where validation chooses the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<Best>,
+}
+
+/// The best validation of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Steps taken before it.
+    pub step: u64,
+    /// The mean Dice coefficient.
+    pub dice: f64,
+    /// Validations since, none of them better.
+    pub since: u64,
 }
 
 /// A run after some steps.
@@ -83,6 +99,7 @@ impl State {
             step: 0,
             position: serde_json::Value::Null,
             config,
+            best: None,
         }
     }
 }
@@ -205,6 +222,24 @@ impl Checkpoint {
 #[derive(Deserialize)]
 struct Version {
     version: u32,
+}
+
+/// Whether a file is a checkpoint of a run, whole or not.
+pub fn is_checkpoint(path: &Path) -> bool {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = fs::File::open(path)?;
+        let mut length = [0; 8];
+        file.read_exact(&mut length)?;
+        let mut header = Vec::new();
+        let most = u64::from_le_bytes(length).min(MAX_HEADER);
+        file.take(most).read_to_end(&mut header)?;
+        Ok(header)
+    };
+    let name = format!("\"{STATE}\"");
+    read().is_ok_and(|header| {
+        let mut windows = header.windows(name.len());
+        header.first() == Some(&b'{') && windows.any(|w| w == name.as_bytes())
+    })
 }
 
 /// The file of the checkpoint after `step` steps, relative to the run's folder.

@@ -12,8 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::adamw::AdamWConfig;
 use super::error::{Result, TrainError};
 use super::schedule::Schedule;
-use crate::device::DeviceKind;
-use crate::error::WithPath;
+use super::sections::{
+    self, OutputConfig, RunConfig, accumulate, check, patch_size, positive, share,
+};
+use super::task::Settings;
 use crate::loader::Damage;
 
 /// What `amaes pretrain` does.
@@ -36,20 +38,6 @@ pub struct PretrainConfig {
     pub optimizer: AdamWConfig,
     /// What is written, and when.
     pub output: OutputConfig,
-}
-
-/// Where a run is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RunConfig {
-    /// The run's name.
-    pub name: String,
-    /// The folder of runs; this one's is `FOLDER/NAME`.
-    pub folder: PathBuf,
-    /// Everything drawn at random depends on it.
-    pub seed: u64,
-    /// The device.
-    pub device: DeviceKind,
 }
 
 /// The corpus.
@@ -182,35 +170,6 @@ pub struct TrainingConfig {
     pub ema: Option<f64>,
 }
 
-/// What is written, and when. 0 is never.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct OutputConfig {
-    /// Steps between checkpoints. One is written at the end in any case.
-    pub checkpoint_every: u64,
-    /// Checkpoints that are kept.
-    pub keep: usize,
-    /// Checkpoints at multiples of so many steps are kept for good.
-    pub milestone: Option<u64>,
-    /// Steps between validations.
-    pub validate_every: u64,
-    /// Steps between pictures of masked, restored and true patches.
-    pub picture_every: u64,
-    /// Also write TensorBoard events.
-    pub tensorboard: bool,
-}
-
-impl Default for RunConfig {
-    fn default() -> Self {
-        Self {
-            name: "pretrain".into(),
-            folder: "runs".into(),
-            seed: 1,
-            device: DeviceKind::default(),
-        }
-    }
-}
-
 impl Default for DataConfig {
     fn default() -> Self {
         Self {
@@ -266,19 +225,6 @@ impl Default for TrainingConfig {
     }
 }
 
-impl Default for OutputConfig {
-    fn default() -> Self {
-        Self {
-            checkpoint_every: 1000,
-            keep: 3,
-            milestone: None,
-            validate_every: 1000,
-            picture_every: 1000,
-            tensorboard: true,
-        }
-    }
-}
-
 impl PretrainConfig {
     /// Reads a configuration; each of `overrides` is `section.field=value`, the value as TOML
     /// writes it, quotes of a string left out at will.
@@ -288,17 +234,7 @@ impl PretrainConfig {
     /// [`TrainError::File`] when the file cannot be read; [`TrainError::Toml`] with the field and
     /// its line.
     pub fn read(path: Option<&Path>, overrides: &[String]) -> Result<Self> {
-        let mut table = match path {
-            Some(path) => {
-                let text = std::fs::read_to_string(path).with_path(path)?;
-                text.parse::<toml::Table>()
-                    .map_err(|e| TrainError::toml(path, e))?
-            }
-            None => toml::Table::new(),
-        };
-        for text in overrides {
-            set(&mut table, text)?;
-        }
+        let table = sections::table(path, overrides)?;
         Self::from_table(table, path.unwrap_or(Path::new("configuration")))
     }
 
@@ -308,7 +244,7 @@ impl PretrainConfig {
     ///
     /// [`TrainError::Toml`] and [`TrainError::Config`] with the field.
     pub fn from_table(table: toml::Table, name: &Path) -> Result<Self> {
-        let config: Self = table.try_into().map_err(|e| TrainError::toml(name, e))?;
+        let config: Self = sections::from_table(table, name)?;
         config.validate()?;
         Ok(config)
     }
@@ -319,7 +255,7 @@ impl PretrainConfig {
     ///
     /// [`TrainError::Config`] for a value that TOML cannot write.
     pub fn to_toml(&self) -> Result<String> {
-        toml::to_string_pretty(self).map_err(|e| TrainError::config("file", e.to_string()))
+        sections::to_toml(self)
     }
 
     /// The network to pretrain.
@@ -379,18 +315,24 @@ impl PretrainConfig {
         }
     }
 
+    /// How the network learns.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            optimizer: self.optimizer,
+            accumulate: self.training.accumulate,
+            clip: self.training.clip,
+            ema: self.training.ema,
+            frozen: 0,
+        }
+    }
+
     /// The run's folder.
     pub fn folder(&self) -> PathBuf {
-        self.run.folder.join(&self.run.name)
+        self.run.path()
     }
 
     fn validate(&self) -> Result<()> {
-        let name = &self.run.name;
-        check(
-            "run.name",
-            !name.is_empty() && !name.contains(['/', '\\']) && name != "." && name != "..",
-            || format!("`{name}` is no name of a folder"),
-        )?;
+        self.run.validate()?;
         check("data.store", !self.data.store.is_empty(), || {
             "no store is given".into()
         })?;
@@ -416,18 +358,7 @@ impl PretrainConfig {
             .map_err(|e| TrainError::config("model", e.to_string()))?;
         let p = &self.patch;
         let multiple = spec.edge_multiple();
-        check(
-            "patch.size",
-            p.size
-                .iter()
-                .all(|e| (1..=1024).contains(e) && e % multiple == 0),
-            || {
-                format!(
-                    "{:?}: edges are multiples of {multiple}, up to 1024",
-                    p.size
-                )
-            },
-        )?;
+        patch_size(p.size, multiple)?;
         check("patch.batch", (1..=65_536).contains(&p.batch), || {
             p.batch.to_string()
         })?;
@@ -444,62 +375,11 @@ impl PretrainConfig {
         check("training.clip", t.clip.is_none_or(|c| c > 0.0), || {
             "a norm is positive".into()
         })?;
-        let parts = t.accumulate > 0 && p.batch.is_multiple_of(t.accumulate);
-        check("training.accumulate", parts, || {
-            format!("{} does not divide the batch of {}", t.accumulate, p.batch)
-        })?;
+        accumulate(t.accumulate, p.batch)?;
         if let Some(decay) = t.ema {
             share("training.ema", decay, true)?;
         }
-        let o = &self.optimizer;
-        share("optimizer.betas", o.betas[0], true)?;
-        share("optimizer.betas", o.betas[1], true)?;
-        check("optimizer.epsilon", o.epsilon > 0.0, || {
-            o.epsilon.to_string()
-        })?;
-        share("optimizer.weight_decay", o.weight_decay, false)?;
-        positive("output.keep", self.output.keep as u64)
+        self.optimizer.validate()?;
+        self.output.validate()
     }
-}
-
-fn check(field: &'static str, holds: bool, message: impl FnOnce() -> String) -> Result<()> {
-    match holds {
-        true => Ok(()),
-        false => Err(TrainError::config(field, message())),
-    }
-}
-
-/// Checks that a value is in `0..=1`, or in `0..1`.
-fn share(field: &'static str, value: f64, below_one: bool) -> Result<()> {
-    let holds = (0.0..=1.0).contains(&value) && !(below_one && value == 1.0);
-    check(field, holds, || format!("{value} is no share of one"))
-}
-
-fn positive(field: &'static str, value: u64) -> Result<()> {
-    check(field, value > 0, || "0 is too few".into())
-}
-
-/// Puts `section.field=value` into a table.
-fn set(table: &mut toml::Table, text: &str) -> Result<()> {
-    let bad = |message: &str| TrainError::config("--set", format!("`{text}`: {message}"));
-    let (key, value) = text.split_once('=').ok_or_else(|| bad("no `=`"))?;
-    let value = match format!("v = {value}").parse::<toml::Table>() {
-        Ok(mut parsed) => parsed.remove("v"),
-        Err(_) => None,
-    };
-    let value = value.unwrap_or_else(|| toml::Value::String(text[key.len() + 1..].to_owned()));
-    let mut path: Vec<&str> = key.trim().split('.').collect();
-    let Some(field) = path.pop() else {
-        return Err(bad("no field"));
-    };
-    let mut table = table;
-    for section in path {
-        table = table
-            .entry(section)
-            .or_insert_with(|| toml::Value::Table(toml::Table::new()))
-            .as_table_mut()
-            .ok_or_else(|| bad("that is no section"))?;
-    }
-    table.insert(field.to_owned(), value);
-    Ok(())
 }

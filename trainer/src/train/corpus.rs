@@ -202,8 +202,8 @@ impl Stream {
     }
 }
 
-impl Source for Stream {
-    fn next(&mut self) -> Result<Drawn> {
+impl Source<Sample> for Stream {
+    fn next(&mut self) -> Result<Drawn<Sample>> {
         let epoch = self.loader.position().epoch;
         let batch = match self.loader.next() {
             Some(batch) => batch?,
@@ -221,7 +221,7 @@ impl Source for Stream {
 }
 
 /// A patch with the first axis fastest, in the order of tensors `[x, y, z]`: the last axis fastest.
-fn to_c_order(values: Vec<f32>, shape: [usize; 3]) -> Vec<f32> {
+pub(super) fn to_c_order<T: Copy>(values: Vec<T>, shape: [usize; 3]) -> Vec<T> {
     let affine = Affine::IDENTITY;
     match Volume::new(Grid { shape, affine }, values) {
         Ok(patch) => patch.to_c_order(),

@@ -7,6 +7,7 @@ use amaes_core::pretext::PretextError;
 use amaes_core::weights::WeightsError;
 use thiserror::Error;
 
+use crate::labelled::LabelledError;
 use crate::loader::LoaderError;
 use crate::store::StoreError;
 
@@ -53,6 +54,17 @@ pub enum TrainError {
     /// Samples cannot be loaded.
     #[error(transparent)]
     Loader(#[from] LoaderError),
+    /// A labelled dataset cannot be used.
+    #[error(transparent)]
+    Labelled(#[from] LabelledError),
+    /// A sample could not be made.
+    #[error("sample {number}: {message}")]
+    Sample {
+        /// Its number in the run.
+        number: u64,
+        /// Why.
+        message: String,
+    },
     /// Weights do not fit the network.
     #[error(transparent)]
     Weights(#[from] WeightsError),

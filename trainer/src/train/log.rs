@@ -4,6 +4,7 @@
 //! in the order of their steps. A run that was killed may have left half a line at the end; a
 //! resumed run cuts the log back to its checkpoint before it goes on.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -28,6 +29,13 @@ pub enum Record {
     Step(Step),
     /// Losses over the validation samples.
     Validation(Validation),
+    /// Something that people should know about the run's weights or data.
+    Note {
+        /// Steps taken before it.
+        step: u64,
+        /// What.
+        message: String,
+    },
     /// A damaged volume was passed over.
     Damaged {
         /// Steps taken before it.
@@ -107,7 +115,7 @@ pub struct Run {
 }
 
 /// A line for one optimiser step.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// Steps taken, this one included: from 1.
     pub step: u64,
@@ -123,6 +131,12 @@ pub struct Step {
     /// Mean squared error over the visible voxels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub visible_loss: Option<f64>,
+    /// The Dice part of a segmentation's loss: 1 less the mean soft Dice coefficient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dice_loss: Option<f64>,
+    /// The cross-entropy of a segmentation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cross_entropy: Option<f64>,
     /// Learning rate.
     pub lr: f64,
     /// L2 norm of all gradients, before clipping.
@@ -141,7 +155,7 @@ pub struct Step {
 }
 
 /// A line for one validation.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Validation {
     /// Steps taken before it.
     pub step: u64,
@@ -156,6 +170,19 @@ pub struct Validation {
     /// Loss of predicting each sample's mean, for comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_loss: Option<f64>,
+    /// The Dice part of a segmentation's loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dice_loss: Option<f64>,
+    /// The cross-entropy of a segmentation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cross_entropy: Option<f64>,
+    /// The mean of `classes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dice: Option<f64>,
+    /// The Dice coefficient of each class but the background: the mean over the cases in which the
+    /// reference or the segmentation has it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub classes: BTreeMap<String, f64>,
 }
 
 impl Record {
@@ -165,7 +192,8 @@ impl Record {
             Self::Run(_) => 0,
             Self::Step(s) => s.step,
             Self::Validation(v) => v.step,
-            Self::Damaged { step, .. }
+            Self::Note { step, .. }
+            | Self::Damaged { step, .. }
             | Self::Picture { step, .. }
             | Self::Checkpoint { step, .. }
             | Self::Resume { step, .. }
@@ -283,6 +311,7 @@ mod tests {
             samples_per_s: 32.0,
             memory_mib: Some(100.0),
             time: now(),
+            ..Step::default()
         })
     }
 

@@ -1,4 +1,4 @@
-//! A pretraining run: steps, validation, pictures and checkpoints, from its first step or its
+//! A training run: steps, validation, pictures and checkpoints, from its first step or its
 //! last checkpoint on.
 
 use std::fs;
@@ -6,39 +6,35 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use amaes_core::model::Spec;
-use amaes_core::preprocess::Plan;
-use amaes_core::weights::{StateDict, initial};
+use amaes_core::weights::{Hints, StateDict};
 use burn::tensor::Device;
 
-use super::checkpoint::{self, Checkpoint, State};
-use super::config::PretrainConfig;
+use super::checkpoint::{self, Best, Checkpoint, State};
 use super::error::{Result, TrainError};
 use super::exchange::Exchange;
-use super::export;
-use super::log::{self, EndReason, Logger, Record, Validation};
-use super::sample::Sample;
-use super::step::{Learner, Losses};
-use super::{memory, picture};
+use super::export::{self, Described};
+use super::log::{self, EndReason, Logger, Record};
+use super::step::Learner;
+use super::task::Task;
+use super::{memory, sections};
 use crate::atomic::write_bytes;
 use crate::error::WithPath;
-use crate::model::{self, Beside};
 
 /// Where the samples of a run come from.
-pub trait Source {
+pub trait Source<S> {
     /// This process's share of the next batch.
     ///
     /// # Errors
     ///
     /// [`TrainError`] when the corpus cannot be read.
-    fn next(&mut self) -> Result<Drawn>;
+    fn next(&mut self) -> Result<Drawn<S>>;
 }
 
 /// A process's share of a batch.
 #[derive(Clone, Debug)]
-pub struct Drawn {
+pub struct Drawn<S> {
     /// The samples.
-    pub samples: Vec<Sample>,
+    pub samples: Vec<S>,
     /// Passes over the corpus begun before it.
     pub epoch: u64,
     /// Where a source goes on after it.
@@ -49,16 +45,40 @@ pub struct Drawn {
     pub skipped: Vec<String>,
 }
 
-/// What a run is given beside its configuration.
+/// Where a run begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At its first step, in a folder that holds no run yet.
+    Begin,
+    /// After its last checkpoint that can be read.
+    Resume,
+}
+
+/// What a run begins with.
+#[derive(Clone, Debug)]
+pub struct First {
+    /// The weights.
+    pub weights: StateDict,
+    /// What is to be said about them and the run's data, a line each.
+    pub notes: Vec<String>,
+    /// Files for the run's folder: names and contents.
+    pub files: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl From<StateDict> for First {
+    fn from(weights: StateDict) -> Self {
+        Self {
+            weights,
+            notes: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+}
+
+/// What a run is given beside its task.
 pub struct Setting<'a> {
     /// The device to train on.
     pub device: Device,
-    /// The preprocessing of the corpus.
-    pub plan: Plan,
-    /// Volumes to train on.
-    pub volumes: u64,
-    /// Samples to validate on.
-    pub validation: Vec<Sample>,
     /// The processes of the run.
     pub exchange: &'a dyn Exchange,
     /// Set to stop after the current step.
@@ -68,8 +88,8 @@ pub struct Setting<'a> {
 }
 
 /// A run that is ready to take steps.
-pub struct Run<'a> {
-    config: PretrainConfig,
+pub struct Run<'a, T> {
+    task: T,
     setting: Setting<'a>,
     folder: PathBuf,
     learner: Learner,
@@ -87,37 +107,44 @@ pub struct Ended {
     pub reason: EndReason,
 }
 
-impl<'a> Run<'a> {
+impl<'a, T: Task> Run<'a, T> {
     /// Begins a run in its folder, which must hold none yet.
     ///
     /// # Errors
     ///
     /// [`TrainError`] when there is a run already, or its first weights do not fit.
-    pub fn begin(config: PretrainConfig, setting: Setting<'a>) -> Result<Self> {
-        let folder = config.folder();
-        let spec = config.spec();
-        let weights = first_weights(&config, &spec)?;
-        let learner = Learner::new(&config, &spec, &weights, &setting.device)?;
-        let json = config_json(&config)?;
-        let state = State::new("pretrain", spec, setting.plan.clone(), json);
+    pub fn begin(task: T, first: impl Into<First>, setting: Setting<'a>) -> Result<Self> {
+        let First {
+            weights,
+            notes,
+            files,
+        } = first.into();
+        let folder = task.common().run.path();
+        let writes = setting.exchange.rank() == 0;
+        if writes && folder.join(log::FILE).exists() {
+            return Err(TrainError::config(
+                "run.name",
+                format!(
+                    "{} holds a run already; resume it or choose another name",
+                    folder.display()
+                ),
+            ));
+        }
+        let spec = task.spec();
+        let learner = Learner::new(task.settings(), &spec, &weights, &setting.device)?;
+        let state = State::new(T::NAME, spec, task.plan().clone(), config_json(&task)?);
         let mut logger = None;
-        if setting.exchange.rank() == 0 {
+        if writes {
             fs::create_dir_all(&folder).with_path(&folder)?;
-            if folder.join(log::FILE).exists() {
-                return Err(TrainError::config(
-                    "run.name",
-                    format!(
-                        "{} holds a run already; resume it or choose another name",
-                        folder.display()
-                    ),
-                ));
-            }
             let path = folder.join("config.toml");
-            write_bytes(&path, config.to_toml()?.as_bytes())?;
+            write_bytes(&path, sections::to_toml(task.config())?.as_bytes())?;
+            for (name, bytes) in files {
+                write_bytes(&folder.join(name), &bytes)?;
+            }
             logger = Some(Logger::create(&folder)?);
         }
         let mut run = Self {
-            config,
+            task,
             setting,
             folder,
             learner,
@@ -126,6 +153,9 @@ impl<'a> Run<'a> {
         };
         let first = run.first_line();
         run.log(&Record::Run(first))?;
+        for message in notes {
+            run.log(&Record::Note { step: 0, message })?;
+        }
         run.save()?;
         Ok(run)
     }
@@ -135,24 +165,30 @@ impl<'a> Run<'a> {
     /// # Errors
     ///
     /// [`TrainError`] when no checkpoint can be read, or is of another network.
-    pub fn resume(config: PretrainConfig, setting: Setting<'a>, from: &Checkpoint) -> Result<Self> {
-        let folder = config.folder();
-        let spec = config.spec();
+    pub fn resume(task: T, setting: Setting<'a>, from: &Checkpoint) -> Result<Self> {
+        let folder = task.common().run.path();
+        let spec = task.spec();
+        if T::NAME != from.state.task {
+            return Err(TrainError::checkpoint(
+                &folder.join(checkpoint::file(from.state.step)),
+                format!("is of a run that does `{}`", from.state.task),
+            ));
+        }
         if spec != from.state.spec {
             return Err(TrainError::checkpoint(
                 &folder.join(checkpoint::file(from.state.step)),
                 "is of another network than the configuration's `model`",
             ));
         }
-        if setting.plan != from.state.plan {
+        if *task.plan() != from.state.plan {
             return Err(TrainError::checkpoint(
                 &folder.join(checkpoint::file(from.state.step)),
-                "was trained on volumes that were preprocessed by another plan than the store's",
+                "was trained on volumes that were preprocessed by another plan than these",
             ));
         }
-        let learner = Learner::resume(&config, from, &setting.device)?;
+        let learner = Learner::resume(task.settings(), from, &setting.device)?;
         let state = State {
-            config: config_json(&config)?,
+            config: config_json(&task)?,
             ..from.state.clone()
         };
         let logger = match setting.exchange.rank() {
@@ -160,7 +196,7 @@ impl<'a> Run<'a> {
             _ => None,
         };
         let mut run = Self {
-            config,
+            task,
             setting,
             folder,
             learner,
@@ -179,7 +215,7 @@ impl<'a> Run<'a> {
     /// # Errors
     ///
     /// [`TrainError`]; the log says that the run failed, and the last checkpoint is left as it is.
-    pub fn go(&mut self, source: &mut dyn Source) -> Result<Ended> {
+    pub fn go(&mut self, source: &mut dyn Source<T::Sample>) -> Result<Ended> {
         let ended = self.steps(source);
         let (step, reason) = match &ended {
             Ok(ended) => (ended.step, ended.reason),
@@ -192,12 +228,12 @@ impl<'a> Run<'a> {
         Ok(ended)
     }
 
-    fn steps(&mut self, source: &mut dyn Source) -> Result<Ended> {
-        let steps = self.config.steps(self.setting.volumes);
-        let schedule = self.config.schedule(steps);
-        let output = self.config.output.clone();
+    fn steps(&mut self, source: &mut dyn Source<T::Sample>) -> Result<Ended> {
+        let steps = self.task.steps();
+        let output = self.task.common().output.clone();
         let due = |every: u64, step: u64| every > 0 && step.is_multiple_of(every);
-        while self.learner.steps() < steps {
+        let mut ended = self.exhausted()?;
+        while self.learner.steps() < steps && !ended {
             if self.interrupted()? {
                 self.save()?;
                 return Ok(Ended {
@@ -206,32 +242,27 @@ impl<'a> Run<'a> {
                 });
             }
             let begin = Instant::now();
-            let lr = schedule.at(self.learner.steps());
+            let lr = self.task.lr(self.learner.steps());
             let drawn = source.next()?;
             for message in drawn.skipped {
                 let step = self.learner.steps();
                 self.log(&Record::Damaged { step, message })?;
             }
-            let (losses, norm) = self
-                .learner
-                .step(&drawn.samples, lr, self.setting.exchange)?;
+            let with = self.setting.exchange;
+            let (losses, norm) = self.learner.step(&self.task, &drawn.samples, lr, with)?;
             self.state.position = drawn.position;
             let step = self.learner.steps();
-            let line = self.line(
-                step,
-                drawn.epoch,
-                losses,
-                lr,
-                norm,
-                begin.elapsed(),
-                drawn.wait,
-            );
+            let mut line = self.line(step, begin.elapsed(), drawn.wait);
+            (line.epoch, line.lr, line.grad_norm) = (drawn.epoch, lr, norm);
+            T::fill(losses, &mut line);
             self.log(&Record::Step(line))?;
 
             let last = step == steps;
             if due(output.validate_every, step) || last {
                 self.validate(step)?;
+                ended = self.exhausted()?;
             }
+            let last = last || ended;
             if due(output.picture_every, step) || last {
                 self.picture(step)?;
             }
@@ -241,15 +272,27 @@ impl<'a> Run<'a> {
         }
         self.export()?;
         Ok(Ended {
-            step: steps,
+            step: self.learner.steps(),
             reason: EndReason::Finished,
         })
     }
 
     /// Whether any process was told to stop: they stop after the same step.
     fn interrupted(&self) -> Result<bool> {
-        let stop = self.setting.stop.load(Ordering::Relaxed);
-        let mut flag = [f32::from(u8::from(stop))];
+        self.any(self.setting.stop.load(Ordering::Relaxed))
+    }
+
+    /// Whether validation has not got better for as long as it may. The first process knows.
+    fn exhausted(&self) -> Result<bool> {
+        let Some(patience) = self.task.selection().patience else {
+            return Ok(false);
+        };
+        self.any(self.state.best.is_some_and(|best| best.since >= patience))
+    }
+
+    /// Whether any process says so.
+    fn any(&self, says: bool) -> Result<bool> {
+        let mut flag = [f32::from(u8::from(says))];
         self.setting.exchange.sum(&mut flag)?;
         Ok(flag[0] > 0.0)
     }
@@ -267,89 +310,77 @@ impl<'a> Run<'a> {
         let parameters = weights
             .iter()
             .map(|(_, s)| s.iter().product::<usize>() as u64);
+        let common = self.task.common();
         log::Run {
-            name: self.config.run.name.clone(),
+            name: common.run.name.clone(),
             task: self.state.task.clone(),
             started: log::now(),
             model: self.state.spec.name().to_owned(),
             parameters: parameters.sum(),
-            device: self.config.run.device.name().to_owned(),
+            device: common.run.device.name().to_owned(),
             world: self.setting.exchange.world(),
-            volumes: self.setting.volumes,
-            steps: self.config.steps(self.setting.volumes),
-            batch: self.config.patch.batch,
+            volumes: common.volumes,
+            steps: self.task.steps(),
+            batch: common.batch,
             config: self.state.config.clone(),
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of a line")]
-    fn line(
-        &self,
-        step: u64,
-        epoch: u64,
-        losses: Losses,
-        lr: f64,
-        grad_norm: f64,
-        took: Duration,
-        wait: Duration,
-    ) -> log::Step {
-        let batch = self.config.patch.batch;
+    /// A line without losses.
+    fn line(&self, step: u64, took: Duration, wait: Duration) -> log::Step {
+        let batch = self.task.common().batch;
         let seconds = took.as_secs_f64().max(1e-9);
         log::Step {
             step,
-            epoch,
             samples: step * batch as u64,
-            loss: losses.loss,
-            masked_loss: Some(losses.masked),
-            visible_loss: Some(losses.visible),
-            lr,
-            grad_norm,
             step_s: seconds,
             wait_s: wait.as_secs_f64(),
             samples_per_s: batch as f64 / seconds,
             memory_mib: memory::peak_mib(),
             time: log::now(),
+            ..log::Step::default()
         }
     }
 
     fn validate(&mut self, step: u64) -> Result<()> {
-        if self.logger.is_none() || self.setting.validation.is_empty() {
+        if self.logger.is_none() {
             return Ok(());
         }
-        let (mut sum, mut mean) = ([0.0; 3], 0.0);
-        for sample in &self.setting.validation {
-            let found = self.learner.evaluate(std::slice::from_ref(sample));
-            for (sum, value) in sum
-                .iter_mut()
-                .zip([found.loss, found.masked, found.visible])
-            {
-                *sum += value;
-            }
-            mean += variance(&sample.target);
+        let Some(validation) = self.task.validate(&self.learner, step)? else {
+            return Ok(());
+        };
+        if let Some(dice) = validation.dice.filter(|_| self.task.selection().best) {
+            self.consider(step, dice)?;
         }
-        let count = self.setting.validation.len() as f64;
-        let [loss, masked, visible] = sum.map(|s| s / count);
-        self.log(&Record::Validation(Validation {
-            step,
-            loss,
-            masked_loss: Some(masked),
-            visible_loss: Some(visible),
-            mean_loss: Some(mean / count),
-        }))
+        self.log(&Record::Validation(validation))
+    }
+
+    /// Keeps the weights where validation was never better.
+    fn consider(&mut self, step: u64, dice: f64) -> Result<()> {
+        match &mut self.state.best {
+            Some(best) if dice <= best.dice => best.since += 1,
+            best => {
+                *best = Some(Best {
+                    step,
+                    dice,
+                    since: 0,
+                });
+                let file = export::model(self.checkpoint()?, self.described());
+                export::write_model(&file, &self.folder.join(export::BEST))?;
+            }
+        }
+        Ok(())
     }
 
     fn picture(&mut self, step: u64) -> Result<()> {
-        const ROWS: usize = 4;
-        if self.logger.is_none() || self.setting.validation.is_empty() {
+        if self.logger.is_none() {
             return Ok(());
         }
-        let count = self.setting.validation.len().min(ROWS);
-        let samples = &self.setting.validation[..count];
-        let restored: Vec<_> = samples.iter().map(|s| self.learner.restore(s)).collect();
         let path = Path::new("pictures").join(format!("step-{step:08}.png"));
-        let patch = self.config.patch.size;
-        picture::write(&self.folder.join(&path), samples, &restored, patch)?;
-        self.log(&Record::Picture { step, path })
+        match self.task.picture(&self.learner, &self.folder.join(&path))? {
+            true => self.log(&Record::Picture { step, path }),
+            false => Ok(()),
+        }
     }
 
     fn save(&mut self) -> Result<()> {
@@ -360,7 +391,7 @@ impl<'a> Run<'a> {
         let step = checkpoint.state.step;
         let path = checkpoint::file(step);
         checkpoint.write(&self.folder.join(&path))?;
-        let output = &self.config.output;
+        let output = self.task.common().output;
         checkpoint::prune(&self.folder, output.keep, output.milestone)?;
         self.log(&Record::Checkpoint { step, path })
     }
@@ -377,48 +408,31 @@ impl<'a> Run<'a> {
         Ok(checkpoint)
     }
 
-    /// Writes the network for others to use: the average where there is one.
+    /// Writes the network for others to use: that of the best validation where that chooses, else
+    /// the last.
     fn export(&self) -> Result<()> {
         if self.logger.is_none() {
             return Ok(());
         }
-        export::write(self.checkpoint()?, &self.folder, self.config.patch.size)
+        let file = match self.state.best {
+            Some(_) => export::read_model(&self.folder.join(export::BEST))?,
+            None => export::model(self.checkpoint()?, self.described()),
+        };
+        export::write(&file, &self.folder)
     }
-}
 
-/// Random weights, or those that the configuration names.
-fn first_weights(config: &PretrainConfig, spec: &Spec) -> Result<StateDict> {
-    let random = initial(spec, config.run.seed)?;
-    let Some(path) = &config.model.weights else {
-        return Ok(random);
-    };
-    let opened = model::open(path, &Beside::default())?;
-    let mut weights = random;
-    let mut taken = 0;
-    for (name, data) in opened.file.state.iter() {
-        if weights.shape(name) == Some(data.shape().as_slice()) {
-            weights.replace(name, opened.file.state.f32(name)?);
-            taken += 1;
+    fn described(&self) -> Described {
+        Described {
+            labels: self.task.labels(),
+            hints: Hints {
+                patch: Some(self.task.common().patch),
+                overlap: None,
+            },
         }
     }
-    match taken {
-        0 => Err(TrainError::config(
-            "model.weights",
-            format!("{} has no weight of this network", path.display()),
-        )),
-        _ => Ok(weights),
-    }
 }
 
-fn config_json(config: &PretrainConfig) -> Result<serde_json::Value> {
-    let path = config.folder();
-    Ok(serde_json::to_value(config).with_path(&path)?)
-}
-
-/// Mean squared error of predicting the mean.
-fn variance(values: &[f32]) -> f64 {
-    let count = values.len().max(1) as f64;
-    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
-    let squares = values.iter().map(|&v| (f64::from(v) - mean).powi(2));
-    squares.sum::<f64>() / count
+fn config_json<T: Task>(task: &T) -> Result<serde_json::Value> {
+    let path = task.common().run.path();
+    Ok(serde_json::to_value(task.config()).with_path(&path)?)
 }

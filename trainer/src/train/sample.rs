@@ -1,7 +1,5 @@
 //! What a network is pretrained on: a masked patch, the mask, and the patch to restore.
 
-use std::ops::Range;
-
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 /// One patch, as tensors hold it: `[x, y, z]`, last axis fastest.
@@ -43,9 +41,8 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The samples `range`, patches of `patch` voxels.
-    pub fn new(samples: &[Sample], range: Range<usize>, patch: [usize; 3], on: &Device) -> Self {
-        let samples = &samples[range];
+    /// Samples that are patches of `patch` voxels.
+    pub fn new(samples: &[Sample], patch: [usize; 3], on: &Device) -> Self {
         let tensor = |of: fn(&Sample) -> &Vec<f32>| {
             let mut values = Vec::with_capacity(samples.len() * patch.iter().product::<usize>());
             for sample in samples {

@@ -1,19 +1,17 @@
-//! One optimiser step of pretraining.
+//! One optimiser step.
 
 use amaes_core::model::{Model, Spec};
-use amaes_core::pretext::{LossOver, Reconstruction, reconstruction};
 use amaes_core::weights::{LoadOptions, StateDict, collect, load_into, parameters_of};
-use burn::module::Module;
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Tensor};
 
 use super::adamw::AdamW;
 use super::average::{Average, reshaped};
 use super::checkpoint::Checkpoint;
-use super::config::PretrainConfig;
 use super::error::{Result, TrainError};
 use super::exchange::{Exchange, mean_gradients};
 use super::gradients::FlatGradients;
-use super::sample::{Batch, Sample};
+use super::task::{Settings, Task};
 
 /// A network in training: its weights, optimiser and average.
 #[derive(Debug)]
@@ -22,27 +20,9 @@ pub struct Learner {
     optimizer: AdamW,
     average: Option<Average>,
     settings: Settings,
+    /// Whether the encoder stays as it is.
+    frozen: bool,
     device: Device,
-}
-
-/// What of the configuration a step needs.
-#[derive(Clone, Copy, Debug)]
-struct Settings {
-    patch: [usize; 3],
-    over: LossOver,
-    accumulate: usize,
-    clip: Option<f64>,
-}
-
-/// Squared errors of a batch.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Losses {
-    /// What is minimised.
-    pub loss: f64,
-    /// Mean over the masked voxels.
-    pub masked: f64,
-    /// Mean over the visible voxels.
-    pub visible: f64,
 }
 
 impl Learner {
@@ -52,18 +32,20 @@ impl Learner {
     ///
     /// [`TrainError`] when the weights are not the network's.
     pub fn new(
-        config: &PretrainConfig,
+        settings: Settings,
         spec: &Spec,
         weights: &StateDict,
         device: &Device,
     ) -> Result<Self> {
         let model = build(spec, weights, device)?;
-        let average = config.training.ema.map(|decay| Average::new(decay, &model));
+        let average = settings.ema.map(|decay| Average::new(decay, &model));
+        let optimizer = AdamW::new(settings.optimizer).delayed(delays(&model, settings.frozen));
         Ok(Self {
             model,
-            optimizer: AdamW::new(config.optimizer),
+            optimizer,
             average,
-            settings: Settings::new(config),
+            settings,
+            frozen: false,
             device: device.clone(),
         })
     }
@@ -73,11 +55,7 @@ impl Learner {
     /// # Errors
     ///
     /// [`TrainError`] when the checkpoint's tensors are not the network's.
-    pub fn resume(
-        config: &PretrainConfig,
-        checkpoint: &Checkpoint,
-        device: &Device,
-    ) -> Result<Self> {
+    pub fn resume(settings: Settings, checkpoint: &Checkpoint, device: &Device) -> Result<Self> {
         let model = build(&checkpoint.state.spec, &checkpoint.model, device)?;
         let mut moments = Vec::with_capacity(checkpoint.moments.len());
         if checkpoint.state.step > 0 {
@@ -96,16 +74,19 @@ impl Learner {
                 );
             }
         }
-        let average = match (config.training.ema, &checkpoint.average) {
+        let average = match (settings.ema, &checkpoint.average) {
             (Some(decay), Some(state)) => Some(Average::resume(decay, &model, state, device)?),
             (Some(decay), None) => Some(Average::new(decay, &model)),
             (None, _) => None,
         };
+        let optimizer = AdamW::resume(settings.optimizer, checkpoint.state.step, moments)
+            .delayed(delays(&model, settings.frozen));
         Ok(Self {
-            optimizer: AdamW::resume(config.optimizer, checkpoint.state.step, moments),
             model,
+            optimizer,
             average,
-            settings: Settings::new(config),
+            settings,
+            frozen: false,
             device: device.clone(),
         })
     }
@@ -117,12 +98,14 @@ impl Learner {
     ///
     /// [`TrainError::Diverged`] when the loss is no number, and the weights are left as they were;
     /// [`TrainError::Exchange`].
-    pub fn step(
+    pub fn step<T: Task>(
         &mut self,
-        samples: &[Sample],
+        task: &T,
+        samples: &[T::Sample],
         lr: f64,
         with: &dyn Exchange,
-    ) -> Result<(Losses, f64)> {
+    ) -> Result<(T::Losses, f64)> {
+        self.freeze(self.steps() < self.settings.frozen);
         let parts = self.settings.accumulate.clamp(1, samples.len().max(1));
         let size = samples.len().div_ceil(parts);
         let mut sum: Option<FlatGradients> = None;
@@ -130,9 +113,8 @@ impl Learner {
         for start in (0..samples.len()).step_by(size) {
             let range = start..(start + size).min(samples.len());
             let share = range.len() as f64 / samples.len() as f64;
-            let batch = Batch::new(samples, range, self.settings.patch, &self.device);
-            let result = self.losses(&self.model, batch);
-            let mut gradients = (result.loss.clone() * share).backward();
+            let result = task.loss(&self.model, &samples[range], &self.device);
+            let mut gradients = (result[0].clone() * share).backward();
             let gradients = FlatGradients::take(&self.model, &mut gradients);
             sum = Some(match sum {
                 Some(sum) => sum.plus(gradients),
@@ -148,7 +130,8 @@ impl Learner {
         let mut gradients = mean_gradients(gradients, with)?;
         with.sum(&mut losses)?;
         let world = with.world() as f64;
-        let [loss, masked, visible] = losses.map(|v| f64::from(v) / world);
+        let losses = losses.map(|v| f64::from(v) / world);
+        let loss = losses[0];
         let norm = gradients.norm();
         if !loss.is_finite() || !norm.is_finite() {
             let step = self.optimizer.steps();
@@ -163,36 +146,38 @@ impl Learner {
         if let Some(average) = &mut self.average {
             average.update(&self.model);
         }
-        let losses = Losses {
-            loss,
-            masked,
-            visible,
-        };
-        Ok((losses, norm))
+        Ok((T::losses(losses), norm))
     }
 
     /// The losses of some samples, without learning from them.
-    pub fn evaluate(&self, samples: &[Sample]) -> Losses {
-        let batch = Batch::new(samples, 0..samples.len(), self.settings.patch, &self.device);
-        let result = self.losses(&self.model.valid(), batch);
-        let [loss, masked, visible] = read(result).map(f64::from);
-        Losses {
-            loss,
-            masked,
-            visible,
-        }
+    pub fn evaluate<T: Task>(&self, task: &T, samples: &[T::Sample]) -> T::Losses {
+        let result = task.loss(&self.model(), samples, &self.device);
+        T::losses(read(result).map(f64::from))
     }
 
-    /// What the network makes of a masked patch, `[x, y, z]` with the last axis fastest.
-    pub fn restore(&self, sample: &Sample) -> Vec<f32> {
-        let batch = Batch::new(
-            std::slice::from_ref(sample),
-            0..1,
-            self.settings.patch,
-            &self.device,
-        );
-        let output = self.model.valid().forward(batch.input);
-        output.into_data().iter::<f32>().collect()
+    /// The network as it is, without gradients.
+    pub fn model(&self) -> Model {
+        self.model.valid()
+    }
+
+    /// The network that is put out in the end, without gradients: that of the averaged weights
+    /// where there are any.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Weights`].
+    pub fn averaged(&self) -> Result<Model> {
+        let model = self.model();
+        let Some(average) = &self.average else {
+            return Ok(model);
+        };
+        let (model, _) = load_into(model, &average.state(&self.model)?, &LoadOptions::default())?;
+        Ok(model)
+    }
+
+    /// Its device.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// Steps taken.
@@ -217,19 +202,52 @@ impl Learner {
         Ok(())
     }
 
-    fn losses(&self, model: &Model, batch: Batch) -> Reconstruction {
-        let output = model.forward(batch.input);
-        reconstruction(output, batch.target, batch.mask, self.settings.over)
+    /// Stops or lets learn the encoder.
+    fn freeze(&mut self, frozen: bool) {
+        if self.frozen != frozen {
+            let mut freezer = Freezer {
+                path: Vec::new(),
+                frozen,
+            };
+            self.model = self.model.clone().map(&mut freezer);
+            self.frozen = frozen;
+        }
     }
 }
 
-impl Settings {
-    fn new(config: &PretrainConfig) -> Self {
-        Self {
-            patch: config.patch.size,
-            over: config.patch.loss,
-            accumulate: config.training.accumulate,
-            clip: config.training.clip,
+/// What the encoder's parameters are called.
+const ENCODER: &str = "encoder";
+
+/// Steps that each parameter does not take part in at first.
+fn delays(model: &Model, frozen: u64) -> Vec<u64> {
+    let delay = |name: &str| match name.split_once('.') {
+        Some((ENCODER, _)) => frozen,
+        _ => 0,
+    };
+    let all = parameters_of(model);
+    all.iter().map(|(name, _)| delay(name)).collect()
+}
+
+/// Says of the encoder's parameters whether they are trained.
+struct Freezer {
+    /// Whether each of the modules that lead to the current one is the encoder.
+    path: Vec<bool>,
+    frozen: bool,
+}
+
+impl ModuleMapper for Freezer {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name == ENCODER);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        match self.path.contains(&true) {
+            true => param.set_require_grad(!self.frozen),
+            false => param,
         }
     }
 }
@@ -242,9 +260,9 @@ fn build(spec: &Spec, weights: &StateDict, device: &Device) -> Result<Model> {
     Ok(model)
 }
 
-/// Loss, masked and visible mean, in one transfer from the device.
-fn read(result: Reconstruction) -> [f32; 3] {
-    let all = [result.loss, result.masked, result.visible].map(Tensor::inner);
+/// Three scalars, in one transfer from the device.
+fn read(result: [Tensor<1>; 3]) -> [f32; 3] {
+    let all = result.map(Tensor::inner);
     let mut values = [0.0; 3];
     let data = Tensor::cat(all.to_vec(), 0).into_data();
     for (value, read) in values.iter_mut().zip(data.iter::<f32>()) {

@@ -53,7 +53,27 @@ pub(super) fn draw(frame: &mut Frame<'_>, history: &History, notes: &[String], n
         points.for_each(|p| p.1 = p.1.log10());
     }
     chart(frame, loss, "loss", &curves, logarithmic);
-    let [left, right] = Layout::horizontal([Constraint::Fill(1); 2]).areas(below);
+    let dice = Curve {
+        name: "Dice",
+        colour: VALIDATION,
+        points: thinned(
+            history
+                .validations
+                .iter()
+                .filter_map(|v| Some((v.step as f64, v.dice?))),
+        ),
+    };
+    // Of pretraining there is none, and no room for it.
+    let third = u16::from(!dice.points.is_empty());
+    let [left, right, last] = Layout::horizontal([
+        Constraint::Fill(1),
+        Constraint::Fill(1),
+        Constraint::Fill(third),
+    ])
+    .areas(below);
+    if third > 0 {
+        chart(frame, last, "validation Dice", &[dice], false);
+    }
     let of = |name, colour, f: &dyn Fn(&crate::train::log::Step) -> f64| Curve {
         name,
         colour,
@@ -92,7 +112,10 @@ fn header(s: &Summary) -> Paragraph<'_> {
     add("loss ", s.loss.map(|v| format!("{v:.5}")));
     add("masked ", s.masked_loss.map(|v| format!("{v:.5}")));
     add("visible ", s.visible_loss.map(|v| format!("{v:.5}")));
+    add("Dice part ", s.dice_loss.map(|v| format!("{v:.5}")));
+    add("cross-entropy ", s.cross_entropy.map(|v| format!("{v:.5}")));
     add("validation ", s.validation_loss.map(|v| format!("{v:.5}")));
+    add("Dice ", s.dice.map(|v| format!("{v:.4}")));
     add("", s.samples_per_s.map(|v| format!("{v:.2} samples/s")));
     add("", s.memory_mib.map(|v| format!("{v:.0} MiB")));
     Paragraph::new(vec![first, Line::from(parts.join("   "))])
@@ -100,10 +123,12 @@ fn header(s: &Summary) -> Paragraph<'_> {
 
 fn losses(history: &History) -> Vec<Curve> {
     type Loss = fn(&crate::train::log::Step) -> Option<f64>;
-    let steps: [(&'static str, Color, Loss); 3] = [
+    let steps: [(&'static str, Color, Loss); 5] = [
         ("loss", TOTAL, |s| Some(s.loss)),
         ("masked", MASKED, |s| s.masked_loss),
         ("visible", VISIBLE, |s| s.visible_loss),
+        ("Dice part", MASKED, |s| s.dice_loss),
+        ("cross-entropy", VISIBLE, |s| s.cross_entropy),
     ];
     let mut curves: Vec<Curve> = steps
         .into_iter()

@@ -2,7 +2,7 @@
 
 const PERIOD_MS = 4000;
 const COLOURS = ['#3b82f6', '#f59e0b', '#10b981', '#ef4444', '#8b5cf6', '#ec4899', '#14b8a6', '#a3a322'];
-const DASHES = { masked: [], total: [7, 4], visible: [2, 3], validation: [] };
+const DASHES = { masked: [], total: [7, 4], visible: [2, 3], validation: [], 'Dice part': [], 'cross-entropy': [2, 3] };
 
 const element = (id) => document.getElementById(id);
 const make = (tag, text = '', fields = {}) =>
@@ -51,6 +51,7 @@ function table({ runs, differing }) {
     ['masked', (r) => number(r.masked_loss, 5)],
     ['visible', (r) => number(r.visible_loss, 5)],
     ['validation', (r) => number(r.validation_loss, 5)],
+    ['Dice', (r) => number(r.dice, 4)],
     ['samples/s', (r) => number(r.samples_per_s, 2)],
     ['waiting', (r) => (r.waiting === null ? '–' : `${Math.round(r.waiting * 100)} %`)],
     ['MiB', (r) => number(r.memory_mib, 0)],
@@ -84,6 +85,14 @@ function table({ runs, differing }) {
 const setting = (value) =>
   value === null || value === undefined ? '–' : typeof value === 'string' ? value : JSON.stringify(value);
 
+/** The Dice coefficients of validations: their mean, and each class where there are several. */
+function dice({ validations }) {
+  const steps = validations.map((v) => v.step);
+  const names = Object.keys(validations.at(-1)?.classes ?? {});
+  const classes = names.map((name) => [name, steps, validations.map((v) => v.classes?.[name] ?? null), true]);
+  return [['mean', steps, validations.map((v) => v.dice ?? null), true], ...(names.length > 1 ? classes : [])];
+}
+
 /** The charts: a title, and the curves that a run has in it. */
 const CHARTS = [
   {
@@ -94,9 +103,12 @@ const CHARTS = [
       ['masked', d.steps.step, d.steps.masked_loss],
       ['total', d.steps.step, d.steps.loss],
       ['visible', d.steps.step, d.steps.visible_loss],
+      ['Dice part', d.steps.step, d.steps.dice_loss],
+      ['cross-entropy', d.steps.step, d.steps.cross_entropy],
       ['validation', d.validations.map((v) => v.step), d.validations.map((v) => v.loss), true],
     ],
   },
+  { title: 'Validation Dice', optional: true, curves: dice },
   { title: 'Samples a second', curves: (d) => [['', d.steps.step, d.steps.samples_per_s]] },
   {
     title: 'Share of the time spent waiting for samples',
@@ -110,6 +122,7 @@ const CHARTS = [
 
 for (const chart of CHARTS) {
   const figure = make('figure', '', { className: chart.wide ? 'wide' : '' });
+  chart.figure = figure;
   chart.caption = make('figcaption');
   chart.canvas = make('canvas');
   chart.canvas.setAttribute('role', 'img');
@@ -177,6 +190,8 @@ function curvesOf(chart) {
 
 function draw(chart) {
   const { canvas } = chart;
+  const curves = curvesOf(chart);
+  chart.figure.hidden = Boolean(chart.optional) && curves.length === 0;
   const scale = devicePixelRatio || 1;
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
   canvas.width = width * scale;
@@ -186,7 +201,6 @@ function draw(chart) {
   g.font = '11px system-ui, sans-serif';
   const style = getComputedStyle(document.documentElement);
   const [line, faint] = ['--line', '--faint'].map((name) => resolved(style.getPropertyValue(name)));
-  const curves = curvesOf(chart);
   const legend = [make('b', chart.title)];
   const values = curves.flatMap((c) => c.values).filter((v) => v !== null);
   const logarithmic = chart.loss && element('log').checked && values.every((v) => v > 0);

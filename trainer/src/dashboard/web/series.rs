@@ -14,6 +14,8 @@ pub(super) struct Series {
     loss: Vec<f64>,
     masked_loss: Vec<f64>,
     visible_loss: Vec<f64>,
+    dice_loss: Vec<f64>,
+    cross_entropy: Vec<f64>,
     lr: Vec<f64>,
     grad_norm: Vec<f64>,
     samples_per_s: Vec<f64>,
@@ -39,6 +41,8 @@ pub(super) fn series(steps: &[Step]) -> Series {
         out.loss.push(mean(&|s| Some(s.loss)));
         out.masked_loss.push(mean(&|s| s.masked_loss));
         out.visible_loss.push(mean(&|s| s.visible_loss));
+        out.dice_loss.push(mean(&|s| s.dice_loss));
+        out.cross_entropy.push(mean(&|s| s.cross_entropy));
         out.lr.push(mean(&|s| Some(s.lr)));
         out.grad_norm.push(mean(&|s| Some(s.grad_norm)));
         out.samples_per_s.push(mean(&|s| Some(s.samples_per_s)));

@@ -1,0 +1,347 @@
+//! Finetuning: a network learns to segment labelled images, with the encoder of a pretrained one.
+
+mod cases;
+mod config;
+mod judge;
+mod origin;
+mod sample;
+mod stream;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use amaes_core::augment::{AugmentConfig, Pipeline, Preset};
+use amaes_core::label::LabelTable;
+use amaes_core::loss::dice_cross_entropy;
+use amaes_core::model::{Model, Spec};
+use amaes_core::preprocess::Plan;
+use burn::tensor::{Device, Tensor};
+
+pub use self::config::{
+    FinetuneConfig, LoaderConfig, ModelConfig, PatchConfig, Rates, Select, TrainingConfig, Transfer,
+};
+pub use self::sample::{Batch, Sample};
+pub use self::stream::Stream;
+
+use self::cases::{Cases, MOST_CLASSES};
+use self::origin::Origin;
+use self::sample::Sampler;
+use self::stream::Ahead;
+use super::checkpoint::{self, Checkpoint};
+use super::error::{Result, TrainError};
+use super::exchange::{Alone, Exchange};
+use super::log::{self, Record, Validation};
+use super::memory;
+use super::run::{Ended, First, Run, Setting, Start};
+use super::sections::patch_size;
+use super::step::Learner;
+use super::task::{Common, Selection, Settings, Task};
+use crate::error::WithPath;
+use crate::labelled::{self, Dataset, Split};
+use crate::model;
+
+/// The file within a run's folder that says which cases are trained, validated and tested on.
+pub const SPLIT: &str = "split.json";
+/// The file within a run's folder that says which weights were taken.
+pub const WEIGHTS: &str = "weights.json";
+
+/// MiB of prepared images that are held where the system does not tell how much memory there is.
+const MEMORY_MIB: f64 = 4096.0;
+
+/// Finetuning on the cases of a split.
+#[derive(Debug)]
+pub struct Finetuning {
+    config: FinetuneConfig,
+    spec: Spec,
+    plan: Plan,
+    labels: LabelTable,
+    cases: Arc<Cases>,
+    /// Places in the dataset.
+    train: Vec<usize>,
+    validation: Vec<usize>,
+    rates: Rates,
+    steps: u64,
+}
+
+/// The losses of a batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Losses {
+    /// What is minimised.
+    pub loss: f64,
+    /// 1 less the mean soft Dice coefficient.
+    pub dice: f64,
+    /// Mean cross-entropy of a voxel.
+    pub cross_entropy: f64,
+}
+
+/// Runs finetuning from its beginning or from its last checkpoint, in this process alone.
+///
+/// # Errors
+///
+/// [`TrainError`]; the log says that the run failed.
+pub fn run(
+    config: &FinetuneConfig,
+    start: Start,
+    device: Device,
+    stop: &AtomicBool,
+    watch: &mut dyn FnMut(&Record),
+) -> Result<Ended> {
+    let from = match start {
+        Start::Begin => None,
+        Start::Resume => Some(checkpoint::latest(&config.folder())?.0),
+    };
+    let setting = Setting {
+        device,
+        exchange: &Alone,
+        stop,
+        watch,
+    };
+    run_from(config, from.as_ref(), setting)
+}
+
+/// Runs finetuning from its beginning or from a checkpoint, among the processes of `setting`.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn run_from(
+    config: &FinetuneConfig,
+    from: Option<&Checkpoint>,
+    setting: Setting<'_>,
+) -> Result<Ended> {
+    let dataset = Dataset::open(&config.data)?;
+    let split = labelled::split(&dataset, &config.split)?;
+    if from.is_some() {
+        same_split(&split, &config.folder().join(SPLIT))?;
+    }
+    let (channels, classes) = (dataset.channels.len(), dataset.classes.len());
+    let origin = match from {
+        Some(from) => Origin::of(from),
+        None => Origin::new(config, channels, classes)?,
+    };
+    let unlabelled = dataset.unlabelled.len();
+    let (spec, plan) = (origin.spec.clone(), origin.plan.clone());
+    let task = Finetuning::new(config.clone(), dataset, &split, spec, plan)?;
+    let step = from.map_or(0, |f| f.state.step);
+    let mut source = task.stream(setting.exchange, step)?;
+    let mut run = match from {
+        Some(from) => Run::resume(task, setting, from)?,
+        None => Run::begin(task, first(origin, &split, unlabelled)?, setting)?,
+    };
+    run.go(&mut source)
+}
+
+/// What a run begins with and keeps in its folder.
+fn first(origin: Origin, split: &Split, unlabelled: usize) -> Result<First> {
+    let path = Path::new(SPLIT);
+    let mut files = vec![(SPLIT, serde_json::to_vec_pretty(split).with_path(path)?)];
+    let mut notes = vec![format!(
+        "{} cases to train on, {} to validate on, {} left to test on",
+        split.train.len(),
+        split.validation.len(),
+        split.test.len()
+    )];
+    if unlabelled > 0 {
+        notes.push(format!(
+            "{unlabelled} images have no labels and are left out"
+        ));
+    }
+    if let Some(report) = &origin.report {
+        let path = Path::new(WEIGHTS);
+        files.push((WEIGHTS, serde_json::to_vec_pretty(report).with_path(path)?));
+        notes.push(report.to_string());
+    }
+    notes.extend(origin.notes);
+    Ok(First {
+        weights: origin.weights,
+        notes,
+        files,
+    })
+}
+
+/// Refuses to go on with other cases than the run began with.
+fn same_split(split: &Split, path: &Path) -> Result<()> {
+    let begun: Split = model::json(path)?;
+    match begun == *split {
+        true => Ok(()),
+        false => Err(TrainError::checkpoint(
+            path,
+            "the run began with other cases: the dataset, its channels or `split` changed",
+        )),
+    }
+}
+
+impl Finetuning {
+    /// Finetuning of a network on images that are prepared by `plan`.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Config`] when the network, the patches or the selection do not suit the
+    /// dataset.
+    pub fn new(
+        config: FinetuneConfig,
+        dataset: Dataset,
+        split: &Split,
+        spec: Spec,
+        plan: Plan,
+    ) -> Result<Self> {
+        let (channels, classes) = (dataset.channels.len(), dataset.classes.len());
+        if (spec.in_channels(), spec.out_channels()) != (channels, classes) {
+            let message = format!(
+                "the network has {} channels and {} classes, the dataset {channels} and {classes}",
+                spec.in_channels(),
+                spec.out_channels()
+            );
+            return Err(TrainError::config("data", message));
+        }
+        if classes > MOST_CLASSES {
+            let message = format!("{classes} classes; {MOST_CLASSES} at most");
+            return Err(TrainError::config("data.classes", message));
+        }
+        patch_size(config.patch.size, spec.edge_multiple())?;
+        if config.selection().best && split.validation.is_empty() {
+            let message = "there is no case to validate on: see split.validation";
+            return Err(TrainError::config("training.select", message));
+        }
+        let mut labels = LabelTable::generic(classes);
+        for (entry, name) in labels.0.iter_mut().zip(&dataset.classes) {
+            entry.name.clone_from(name);
+        }
+        let places = |ids: &[String]| -> Vec<usize> {
+            let place = |id: &String| dataset.cases.iter().position(|c| c.id == *id);
+            ids.iter().filter_map(place).collect()
+        };
+        let (train, validation) = (places(&split.train), places(&split.validation));
+        let memory = config.loader.memory_mib;
+        let memory = memory.or_else(|| Some(memory::total_mib()? / 2.0));
+        let memory = (memory.unwrap_or(MEMORY_MIB) * f64::from(1 << 20)) as u64;
+        Ok(Self {
+            rates: config.rates(),
+            steps: config.steps(),
+            cases: Arc::new(Cases::new(dataset, plan.clone(), memory)),
+            config,
+            spec,
+            plan,
+            labels,
+            train,
+            validation,
+        })
+    }
+
+    /// The samples of a process of the run after `step` steps.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Config`] when the batch is not the processes' to share.
+    pub fn stream(&self, exchange: &dyn Exchange, step: u64) -> Result<Stream> {
+        let sampler = Sampler {
+            from: self.train.clone(),
+            foreground: self.config.patch.foreground,
+            ..self.sampler(self.config.augment.clone())?
+        };
+        let ahead = Ahead {
+            batch: self.config.patch.batch,
+            threads: self.config.loader.threads,
+            queue: self.config.loader.queue,
+            epoch: self.config.training.batches,
+        };
+        Stream::new(sampler, ahead, exchange, step)
+    }
+
+    /// Draws patches of validation cases about their foreground, as they are.
+    fn judging(&self) -> Result<Sampler> {
+        self.sampler(AugmentConfig::preset(Preset::None))
+    }
+
+    fn sampler(&self, augment: AugmentConfig) -> Result<Sampler> {
+        let pipeline =
+            Pipeline::new(augment).map_err(|e| TrainError::config("augment", e.to_string()))?;
+        Ok(Sampler {
+            cases: self.cases.clone(),
+            from: Vec::new(),
+            pipeline,
+            patch: self.config.patch.size,
+            foreground: 1.0,
+            seed: self.config.run.seed,
+        })
+    }
+}
+
+impl Task for Finetuning {
+    const NAME: &'static str = "finetune";
+    type Config = FinetuneConfig;
+    type Sample = Sample;
+    type Losses = Losses;
+
+    fn config(&self) -> &FinetuneConfig {
+        &self.config
+    }
+
+    fn common(&self) -> Common<'_> {
+        Common {
+            run: &self.config.run,
+            output: &self.config.output,
+            patch: self.config.patch.size,
+            batch: self.config.patch.batch,
+            volumes: self.train.len() as u64,
+        }
+    }
+
+    fn settings(&self) -> Settings {
+        self.config.settings()
+    }
+
+    fn spec(&self) -> Spec {
+        self.spec.clone()
+    }
+
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    fn lr(&self, step: u64) -> f64 {
+        self.rates.at(step)
+    }
+
+    fn loss(&self, model: &Model, samples: &[Sample], device: &Device) -> [Tensor<1>; 3] {
+        let batch = Batch::new(samples, self.config.patch.size, device);
+        let logits = model.forward(batch.image);
+        let found = dice_cross_entropy(logits, batch.labels, &self.config.loss);
+        [found.loss, found.dice, found.cross_entropy]
+    }
+
+    fn losses([loss, dice, cross_entropy]: [f64; 3]) -> Losses {
+        Losses {
+            loss,
+            dice,
+            cross_entropy,
+        }
+    }
+
+    fn fill(losses: Losses, line: &mut log::Step) {
+        line.loss = losses.loss;
+        line.dice_loss = Some(losses.dice);
+        line.cross_entropy = Some(losses.cross_entropy);
+    }
+
+    fn validate(&self, learner: &Learner, step: u64) -> Result<Option<Validation>> {
+        judge::validate(self, learner, step)
+    }
+
+    fn picture(&self, learner: &Learner, path: &Path) -> Result<bool> {
+        judge::picture(self, learner, path)
+    }
+
+    fn labels(&self) -> LabelTable {
+        self.labels.clone()
+    }
+
+    fn selection(&self) -> Selection {
+        self.config.selection()
+    }
+}
