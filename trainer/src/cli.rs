@@ -3,6 +3,7 @@
 mod augment;
 mod corpus;
 mod dashboard;
+mod evaluate;
 mod finetune;
 mod import;
 mod info;
@@ -38,6 +39,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Label the voxels of images with a network
     Segment(Box<segment::Segment>),
+    /// Score label maps, or a model's, against references: tables and a report
+    Evaluate(Box<evaluate::Evaluate>),
     /// Find, count, choose and prepare the volumes of a corpus
     #[command(subcommand)]
     Corpus(corpus::Corpus),
@@ -80,6 +83,7 @@ pub(crate) enum Outcome {
 pub(crate) fn run(cli: Cli) -> Result<Outcome> {
     match cli.command {
         Command::Segment(command) => return command.run(),
+        Command::Evaluate(command) => return command.run(),
         Command::Corpus(command) => return command.run(),
         Command::Pretrain(command) => return command.run(),
         Command::Finetune(command) => return command.run(),

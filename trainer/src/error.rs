@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use amaes_core::infer::{InferError, LabelError};
+use amaes_core::metric::MetricError;
 use amaes_core::model::SpecError;
 use amaes_core::preprocess::PlanError;
 use amaes_core::volume::VolumeError;
@@ -75,6 +76,14 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         source: LabelError,
+    },
+    /// A prediction cannot be compared with its reference.
+    #[error("{}: {source}", path.display())]
+    Metric {
+        /// The prediction.
+        path: PathBuf,
+        /// Why.
+        source: MetricError,
     },
     /// A network cannot be built.
     #[error("{}: {source}", path.display())]
@@ -158,6 +167,7 @@ with_path!(
     Json: serde_json::Error,
     Infer: InferError,
     Labels: LabelError,
+    Metric: MetricError,
     Spec: SpecError,
     Catalogue: rusqlite::Error,
     Toml: toml::de::Error

@@ -18,8 +18,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use amaes_core::label::Label;
-use amaes_core::volume::{Header, ReadOptions, Volume};
+use amaes_core::volume::{Grid, Header, ReadOptions, Volume};
 
+pub(crate) use self::bids::sites;
 pub use self::config::{DatasetConfig, LabelsConfig, Layout};
 pub use self::error::LabelledError;
 pub use self::split::{Scheme, Split, SplitConfig, split};
@@ -152,13 +153,10 @@ impl Dataset {
         for image in &case.channels {
             let grid = volumes::open(image, &options)?.grid();
             if !labels.grid().coincides(&grid) {
-                let how = match (labels.grid().shape, grid.shape) {
-                    (a, b) if a == b => "the same voxels at other places (affine)".into(),
-                    (a, b) => format!("{a:?} voxels, not {b:?}"),
-                };
                 let message = format!(
-                    "lies on another grid than its image {}: {how}",
-                    image.display()
+                    "lies on another grid than its image {}: {}",
+                    image.display(),
+                    difference(labels.grid(), &grid)
                 );
                 return Err(crate::Error::unsuitable(path, message).into());
             }
@@ -181,6 +179,14 @@ impl Dataset {
             })?;
         }
         Ok((labels, header))
+    }
+}
+
+/// How two grids that do not coincide differ.
+pub(crate) fn difference(a: &Grid, b: &Grid) -> String {
+    match (a.shape, b.shape) {
+        (a, b) if a == b => "the same voxels at other places (affine)".to_owned(),
+        (a, b) => format!("{a:?} voxels, not {b:?}"),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod dashboard;
 pub mod device;
 mod digits;
 mod error;
+pub mod evaluate;
 pub mod import;
 pub mod inputs;
 pub mod labelled;

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::store::Store;
 
 pub use self::error::LoaderError;
+pub(crate) use self::permute::Random;
 
 use self::draw::{Drawer, Drawn};
 use self::order::Order;

@@ -224,6 +224,19 @@ impl Picture {
         }
     }
 
+    /// A picture of a width and height whose pixels have the colours of `colour(x, y)`.
+    pub(crate) fn drawn(
+        [width, height]: [usize; 2],
+        colour: impl Fn(usize, usize) -> [u8; 3],
+    ) -> Self {
+        let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+        Self {
+            width,
+            height,
+            pixels: pixels.map(|(x, y)| colour(x, y)).collect(),
+        }
+    }
+
     /// Width and height in pixels.
     pub fn size(&self) -> [usize; 2] {
         [self.width, self.height]

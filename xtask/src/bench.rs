@@ -31,6 +31,8 @@ enum What {
     Corpus,
     /// Augmentation against SciPy
     Augment,
+    /// Surface Dice and HD95 of a label map against MONAI
+    Metric,
     /// 3-D kernels against PyTorch
     Torch,
     /// 3-D kernels on a graphics card against burn's own operations
@@ -51,6 +53,7 @@ impl Bench {
                 return corpus::bench(self.json.as_deref(), full);
             }
             What::Augment => ("augment", Some(&["numpy", "scipy", "scikit-image"])),
+            What::Metric => ("metric", Some(&["monai", "nibabel", "scipy"])),
             What::Torch => ("kernels", Some(&["torch", "numpy"])),
             What::Gpu => ("gpu", None),
             What::Volumes => ("volumes", Some(&["nibabel", "numpy"])),
@@ -73,6 +76,9 @@ impl Bench {
             let folder = root().join("../shared/mri");
             let names = ["t1_crop", "ds004884_sub-M2051_T1w", "MR_Gd", "spm152"];
             command.args(names.map(|n| folder.join(format!("{n}.nii.gz"))));
+        }
+        if matches!(self.what, What::Metric) && self.more.is_empty() {
+            command.arg(root().join("../shared/labels/t1_crop.model18cls.nii.gz"));
         }
         if matches!(self.what, What::Loader) {
             let folder = root().join("../shared/mri");

@@ -178,7 +178,8 @@ fn section(out: &mut String, title: &str, svg: &str) {
     }
 }
 
-fn escaped(text: &str) -> String {
+/// Text between tags or quotes of HTML.
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

@@ -238,7 +238,7 @@ fn label_names(
 }
 
 /// The site of every subject for which `participants.tsv` has one.
-fn sites(root: &Path) -> Result<BTreeMap<String, String>> {
+pub(crate) fn sites(root: &Path) -> Result<BTreeMap<String, String>> {
     let path = root.join("participants.tsv");
     let mut sites = BTreeMap::new();
     if !path.is_file() {
