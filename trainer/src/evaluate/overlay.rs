@@ -128,7 +128,11 @@ pub fn overlay(
         prediction: &prediction.data()[part],
     };
     let whole = [[0, nx], [0, ny]];
-    let mut panels = vec![slice.panel(whole, false), slice.panel(whole, true)];
+    let mut panels = Vec::new();
+    if slice.grey.is_some() {
+        panels.push(slice.panel(whole, false));
+    }
+    panels.push(slice.panel(whole, true));
     if let Some(near) = slice.near() {
         panels.push(slice.panel(near, true));
     }
@@ -272,8 +276,8 @@ mod tests {
                 .iter()
                 .all(|c| found.contains(c))
         );
-        // 40 x 60 mm: three panels of which the last shows 26 x 40 mm.
-        assert_eq!(picture.size(), [240 + 8 + 240 + 8 + 234, 360]);
+        // Without an image two panels: 40 x 60 mm, and 26 x 40 mm of it.
+        assert_eq!(picture.size(), [240 + 8 + 234, 360]);
         let none: BTreeSet<Label> = BTreeSet::from([9]);
         let found = colours(&overlay(None, &same, &same, &none).expect("drawn"));
         assert_eq!(found, BTreeSet::from([PAPER]));

@@ -39,7 +39,7 @@ h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
 .numbers { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; margin: 1rem 0; }
 .numbers b { display: block; font-size: 1.5rem; font-variant-numeric: tabular-nums; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(36rem, 100%), 1fr)); gap: 0 2rem; }
-.scroll { overflow: auto; max-height: 40rem; }
+.scroll { overflow: auto; } .long { max-height: 40rem; }
 table { border-collapse: collapse; } td, th { padding: .25rem 1.1rem .25rem 0; text-align: right;
   border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; white-space: nowrap; }
 th { position: sticky; top: 0; background: var(--page); font-weight: 600; }
@@ -148,8 +148,8 @@ fn value(metric: Metric, v: f64) -> String {
     }
 }
 
-fn headings(out: &mut String, first: &[&str]) {
-    out.push_str("<div class=\"scroll\"><table><tr>");
+fn headings(out: &mut String, class: &str, first: &[&str]) {
+    let _ = write!(out, "<div class=\"{class}\"><table><tr>");
     for name in first {
         let _ = write!(out, "<th class=\"text\">{name}</th>");
     }
@@ -161,7 +161,7 @@ fn headings(out: &mut String, first: &[&str]) {
 
 /// Mean, spread, interval and median of each label or region.
 fn summary(out: &mut String, found: &Evaluation, site: Option<&str>) {
-    headings(out, &["Label"]);
+    headings(out, "scroll", &["Label"]);
     for key in found.keys() {
         let _ = write!(out, "<tr><td>{}</td>", escaped(&found.title(&key)));
         for metric in SHOWN {
@@ -245,7 +245,7 @@ fn compared(out: &mut String, found: &Evaluation, comparison: &Comparison) {
     let _ = write!(
         out,
         " P-values are two-sided and corrected for the number of labels and regions (Holm); those \
-         below {LEVEL} are set off.</p>\n<div class=\"scroll\"><table><tr><th>Label</th>\
+         below {LEVEL} are set off.</p>\n<div class=\"scroll long\"><table><tr><th>Label</th>\
          <th class=\"text\">Metric</th><th>{a}</th><th>{b}</th><th>Difference</th><th>n</th>\
          <th>Wilcoxon p</th><th>Permutation p</th><th>Rank-biserial</th><th>Cohen\u{2019}s d</th></tr>\n"
     );
@@ -373,7 +373,7 @@ fn cases(out: &mut String, found: &Evaluation) {
     out.push_str("<h2>Cases</h2>\n");
     let keys = found.keys();
     if let [key] = &keys[..] {
-        headings(out, &["Case", "Site"]);
+        headings(out, "scroll long", &["Case", "Site"]);
         for case in &found.cases {
             start_case(out, &case.id, case.site.as_deref());
             for metric in SHOWN {
@@ -382,7 +382,9 @@ fn cases(out: &mut String, found: &Evaluation) {
             out.push_str("</tr>\n");
         }
     } else {
-        out.push_str("<div class=\"scroll\"><table><tr><th>Case</th><th class=\"text\">Site</th>");
+        out.push_str(
+            "<div class=\"scroll long\"><table><tr><th>Case</th><th class=\"text\">Site</th>",
+        );
         for key in &keys {
             let title = match is_label(key) {
                 true => found.title(key),
