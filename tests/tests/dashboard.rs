@@ -105,3 +105,44 @@ fn a_log_becomes_events() {
     assert!(contains(&records[2], "speed/waiting_share"));
     assert!(contains(&records[3], "loss/validation_mean_prediction"));
 }
+
+#[test]
+fn the_dice_of_every_class_becomes_an_event() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut writer = EventWriter::create(folder.path(), None).expect("a file");
+    let step = Step {
+        step: 1,
+        dice_loss: Some(0.5),
+        cross_entropy: Some(0.25),
+        ..Step::default()
+    };
+    let validation = Validation {
+        step: 1,
+        dice: Some(0.75),
+        classes: [("core".to_owned(), 0.5), ("oedema".to_owned(), 1.0)].into(),
+        ..Validation::default()
+    };
+    let picture = Record::Picture {
+        step: 1,
+        path: "picture.png".into(),
+    };
+    let png = [
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".as_slice(),
+        &[0, 0, 0, 9, 0, 0, 0, 7],
+    ]
+    .concat();
+    fs::write(folder.path().join("picture.png"), png).expect("written");
+    for record in [Record::Step(step), Record::Validation(validation), picture] {
+        writer.write(folder.path(), &record).expect("written");
+    }
+    let records = records(writer.path());
+    assert!(contains(&records[1], "loss/train_dice"));
+    assert!(contains(&records[1], "loss/train_cross_entropy"));
+    assert!(!contains(&records[1], "masked"));
+    assert!(
+        ["dice/mean", "dice/core", "dice/oedema"]
+            .iter()
+            .all(|tag| contains(&records[2], tag))
+    );
+    assert!(contains(&records[3], "segmentation"));
+}

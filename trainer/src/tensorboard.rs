@@ -16,6 +16,8 @@ use crate::train::log::{Record, now};
 pub struct EventWriter {
     path: PathBuf,
     file: File,
+    /// What the run's pictures show.
+    shown: &'static str,
 }
 
 impl EventWriter {
@@ -36,7 +38,8 @@ impl EventWriter {
         );
         let path = folder.join(name);
         let file = File::create_new(&path).with_path(&path)?;
-        let mut writer = Self { path, file };
+        let shown = "reconstruction";
+        let mut writer = Self { path, file, shown };
         writer.event(time, None, |event| event.bytes(3, b"brain.Event:2"))?;
         if let Some(step) = resumed {
             // SessionLog with the status START.
@@ -61,6 +64,9 @@ impl EventWriter {
     pub fn write(&mut self, folder: &Path, record: &Record) -> Result<()> {
         match record {
             Record::Step(s) => {
+                if s.dice_loss.is_some() {
+                    self.shown = "segmentation";
+                }
                 let mut scalars = vec![
                     ("loss/train", Some(s.loss)),
                     ("loss/train_masked", s.masked_loss),
@@ -101,7 +107,7 @@ impl EventWriter {
                 let png = fs::read(&path).with_path(&path)?;
                 let size = png_size(&png)
                     .ok_or_else(|| Error::unsuitable(&path, "this is no PNG picture"))?;
-                self.image(*step, now(), "reconstruction", size, &png)
+                self.image(*step, now(), self.shown, size, &png)
             }
             _ => Ok(()),
         }

@@ -322,6 +322,22 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn the_first_of_equally_good_dice_is_the_best() {
+        let mut history = History::default();
+        history.push(Record::Run(run("a")));
+        for (step, dice) in [(10, 0.5), (20, 0.75), (30, 0.75), (40, 0.625)] {
+            let found = Validation {
+                dice: Some(dice),
+                ..validation(step, 0.2)
+            };
+            history.push(Record::Validation(found));
+        }
+        let summary = history.summary(1000.0).expect("a run");
+        assert_eq!(summary.dice, Some(0.625));
+        assert_eq!(summary.best_dice, Some((0.75, 20)));
+    }
+
+    #[test]
     fn a_resumed_run_replaces_what_it_repeats() {
         let mut history = History::default();
         history.push(Record::Run(run("a")));

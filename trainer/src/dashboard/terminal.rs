@@ -85,6 +85,9 @@ impl Monitor {
     /// Shows a line of the log.
     pub fn record(&mut self, record: &Record) {
         self.history.push(record.clone());
+        if let (Record::Note { message, .. }, true) = (record, self.has_screen()) {
+            return self.note(message);
+        }
         let step = matches!(record, Record::Step(_));
         let due = |every: Duration, shown: Option<Instant>| {
             shown.is_none_or(|shown| shown.elapsed() >= every)
@@ -263,6 +266,24 @@ mod tests {
             .draw(|frame| draw(frame, history, &notes, 1250.0))
             .expect("drawn");
         terminal.backend().to_string()
+    }
+
+    #[test]
+    fn a_segmentation_shows_its_dice() {
+        let mut history = history(100);
+        let found = Validation {
+            dice: Some(0.75),
+            classes: [("core".to_owned(), 0.5), ("oedema".to_owned(), 1.0)].into(),
+            ..validation(100, 0.125)
+        };
+        let shown = line(&Record::Validation(found.clone()), &history).expect("a line");
+        assert!(
+            shown.contains("Dice 0.75000 (core 0.5000, oedema 1.0000)"),
+            "{shown}"
+        );
+        assert!(!screen(120, 40, &history).contains("validation Dice"));
+        history.push(Record::Validation(found));
+        assert!(screen(120, 40, &history).contains("validation Dice"));
     }
 
     #[test]
