@@ -17,5 +17,6 @@ pub mod preprocess;
 pub mod pretext;
 pub mod segment;
 pub mod surface;
+pub mod synth;
 pub mod volume;
 pub mod weights;

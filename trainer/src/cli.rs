@@ -12,6 +12,7 @@ mod pretrain;
 mod runs;
 mod segment;
 mod serve;
+mod synth;
 mod text;
 mod training;
 mod volume;
@@ -64,6 +65,8 @@ enum Command {
     Pretrain(Box<pretrain::Pretrain>),
     /// Finetune a network on labelled images: Dice and cross-entropy, from pretrained weights
     Finetune(Box<finetune::Finetune>),
+    /// Make labelled brains that never were, as a BIDS tree
+    Synth(Box<synth::Synth>),
     /// Serve the page that segments in the browser
     Serve(serve::Serve),
     /// Print completions for a shell
@@ -87,6 +90,7 @@ pub(crate) fn run(cli: Cli) -> Result<Outcome> {
         Command::Corpus(command) => return command.run(),
         Command::Pretrain(command) => return command.run(),
         Command::Finetune(command) => return command.run(),
+        Command::Synth(command) => return command.run(),
         Command::Import(command) => command.run()?,
         Command::Inspect(command) => command.run()?,
         Command::Info(command) => command.run()?,

@@ -19,6 +19,7 @@ pub mod picture;
 pub mod segment;
 pub mod serve;
 pub mod store;
+pub mod synth;
 pub mod tensorboard;
 pub mod train;
 pub mod volumes;

@@ -6,6 +6,7 @@ mod scan;
 mod show;
 mod stats;
 
+pub(super) use self::show::Show;
 use anyhow::Result;
 use clap::Subcommand;
 

@@ -101,7 +101,7 @@ impl AdamWConfig {
 
 /// Reads a configuration as a table; each of `overrides` is `section.field=value`, the value as
 /// TOML writes it, quotes of a string left out at will.
-pub(super) fn table(path: Option<&Path>, overrides: &[String]) -> Result<toml::Table> {
+pub(crate) fn table(path: Option<&Path>, overrides: &[String]) -> Result<toml::Table> {
     let mut table = match path {
         Some(path) => {
             let text = std::fs::read_to_string(path).with_path(path)?;

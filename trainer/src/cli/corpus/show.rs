@@ -5,13 +5,13 @@ use std::io::{self, IsTerminal};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// A bar on standard error; hidden where that is no terminal.
-pub(super) struct Show {
+pub(in crate::cli) struct Show {
     bar: ProgressBar,
 }
 
 impl Show {
     /// `total` pieces of work, `None` where their number is not known.
-    pub(super) fn new(total: Option<u64>, quiet: bool) -> Self {
+    pub(in crate::cli) fn new(total: Option<u64>, quiet: bool) -> Self {
         if quiet || !io::stderr().is_terminal() {
             return Self {
                 bar: ProgressBar::hidden(),
@@ -32,17 +32,17 @@ impl Show {
     }
 
     /// A line that stays.
-    pub(super) fn line(&self, line: &str) {
+    pub(in crate::cli) fn line(&self, line: &str) {
         self.bar.suspend(|| eprintln!("{line}"));
     }
 
     /// How far it is.
-    pub(super) fn at(&self, done: u64, message: String) {
+    pub(in crate::cli) fn at(&self, done: u64, message: String) {
         self.bar.set_position(done);
         self.bar.set_message(message);
     }
 
-    pub(super) fn end(&self) {
+    pub(in crate::cli) fn end(&self) {
         self.bar.finish_and_clear();
     }
 }
