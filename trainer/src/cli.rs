@@ -4,6 +4,7 @@ mod augment;
 mod corpus;
 mod dashboard;
 mod evaluate;
+mod experiment;
 mod finetune;
 mod import;
 mod info;
@@ -12,6 +13,7 @@ mod pretrain;
 mod runs;
 mod segment;
 mod serve;
+mod signals;
 mod synth;
 mod text;
 mod training;
@@ -67,6 +69,9 @@ enum Command {
     Finetune(Box<finetune::Finetune>),
     /// Make labelled brains that never were, as a BIDS tree
     Synth(Box<synth::Synth>),
+    /// Pretrain, finetune and test networks in every combination, and compare them in tables
+    #[command(subcommand)]
+    Experiment(experiment::Experiment),
     /// Serve the page that segments in the browser
     Serve(serve::Serve),
     /// Print completions for a shell
@@ -88,6 +93,7 @@ pub(crate) fn run(cli: Cli) -> Result<Outcome> {
         Command::Segment(command) => return command.run(),
         Command::Evaluate(command) => return command.run(),
         Command::Corpus(command) => return command.run(),
+        Command::Experiment(command) => return command.run(),
         Command::Pretrain(command) => return command.run(),
         Command::Finetune(command) => return command.run(),
         Command::Synth(command) => return command.run(),

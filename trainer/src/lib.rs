@@ -10,6 +10,7 @@ pub mod device;
 mod digits;
 mod error;
 pub mod evaluate;
+pub mod experiment;
 pub mod import;
 pub mod inputs;
 pub mod labelled;

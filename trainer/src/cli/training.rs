@@ -1,7 +1,7 @@
 //! What the commands that train have in common.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use amaes::dashboard::{History, Monitor};
 use amaes::tensorboard::EventWriter;
@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::Outcome;
+use super::signals::stop_on_signals;
 
 /// Set by the first signal.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -83,7 +84,7 @@ impl TrainArgs {
     ) -> Result<Outcome> {
         let folder = run.path();
         let exchange = exchange()?;
-        stop_on_signals()?;
+        stop_on_signals(&STOP)?;
         let from = match &self.resume {
             Some(_) => Some(self.checkpoint(&folder)?),
             None => None,
@@ -159,17 +160,6 @@ fn exchange() -> Result<Box<dyn Exchange>> {
         bail!("started by mpirun, but built without MPI: build with `--features mpi`");
     }
     Ok(Box::new(Alone))
-}
-
-/// The first signal stops after the current step, the second at once.
-fn stop_on_signals() -> Result<()> {
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        eprintln!("stopping after this step; once more to stop at once");
-    })
-    .context("cannot listen to signals")
 }
 
 /// Tells people and TensorBoard of a run.

@@ -8,6 +8,12 @@ pub fn peak_mib() -> Option<f64> {
     Some(kib / 1024.0)
 }
 
+/// Begins to look for the largest resident memory anew, where the system allows it.
+pub fn forget_peak() {
+    // Where it is not allowed the peak is that of the whole process.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
 /// The machine's memory in MiB, or what the process may take of it; `None` where the system does
 /// not tell.
 pub fn total_mib() -> Option<f64> {

@@ -1,0 +1,402 @@
+//! Experiments: what a matrix asks for, and what a report makes of scores.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use amaes::experiment::{DONE, Plan, Report, Start, Unit};
+use serde_json::json;
+use tempfile::TempDir;
+
+/// A matrix that is read but not run: nothing that it names is there.
+const MATRIX: &str = r#"
+title = "A <test>"
+folder = "FOLDER"
+seeds = [1, 2]
+[pretrain]
+data.store = "none"
+training.steps = 10
+[finetune]
+data.path = "nowhere"
+split.test = 0.2
+training.steps = 20
+[tasks.a]
+title = "Task A"
+[[tasks.a.tests]]
+name = "far"
+sites = ["b"]
+[tasks.b]
+in_domain = false
+[[tasks.b.tests]]
+name = "own"
+in_domain = true
+data.path = "elsewhere"
+[[grid]]
+backbones = ["unet-b", { backbone = "mednext-s", filters = 4 }]
+pretraining = ["none", "amaes"]
+labelled = [20]
+"#;
+
+struct Bench {
+    folder: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        Self { folder }
+    }
+
+    fn matrix(&self, text: &str) -> PathBuf {
+        let path = self.folder.path().join("matrix.toml");
+        let out = self.folder.path().join("out");
+        let text = text.replace("FOLDER", &out.display().to_string());
+        fs::write(&path, text).expect("written");
+        path
+    }
+
+    fn plan(&self, text: &str) -> Plan {
+        Plan::read(&self.matrix(text)).unwrap_or_else(|e| panic!("{e}"))
+    }
+}
+
+fn ids(plan: &Plan) -> BTreeMap<String, String> {
+    let cells = plan.cells.iter();
+    cells.map(|c| (c.name.clone(), c.id.clone())).collect()
+}
+
+#[test]
+fn cells_share_what_they_need() {
+    let bench = Bench::new();
+    let plan = bench.plan(MATRIX);
+    // Two tasks, two backbones, with and without pretraining, two seeds.
+    assert_eq!((plan.cells.len(), plan.pretrainings.len()), (16, 2));
+    assert_eq!(ids(&plan).len(), 16, "names differ");
+    let cell = &plan.cells[plan.find("a.mednext-s-f4.amaes.n20.s2").expect("there")];
+    let Start::Pretrained(pretraining) = cell.start else {
+        panic!("{:?}", cell.start);
+    };
+    let pretraining = &plan.pretrainings[pretraining];
+    assert_eq!(pretraining.name, "mednext-s-f4.amaes");
+    assert_eq!(cell.finetune.model.filters, Some(4));
+    assert_eq!(cell.finetune.run.seed, 2);
+    assert_eq!(cell.finetune.split.train, Some(20));
+    assert_eq!(cell.finetune.split.train_seed, Some(2));
+    let weights = cell.finetune.model.weights.as_deref().expect("weights");
+    assert!(weights.starts_with(pretraining.config.folder()));
+    let names: Vec<_> = cell.tests.iter().map(|t| t.name.as_str()).collect();
+    assert_eq!(names, ["test", "far"]);
+    assert_eq!(cell.tests[1].data.as_ref().expect("data").sites, ["b"]);
+
+    // The same cells twice are the same cells.
+    let twice = format!(
+        "{MATRIX}[[grid]]\nkind = \"ablation\"\ntasks = [\"a\"]\nbackbones = [\"unet-b\"]\npretraining = [\"none\", \"amaes\", \"skips\"]\nlabelled = [20]\n"
+    );
+    let more = bench.plan(&twice);
+    assert_eq!((more.cells.len(), more.pretrainings.len()), (18, 3));
+    for (name, id) in ids(&plan) {
+        assert_eq!(ids(&more)[&name], id, "{name}");
+    }
+}
+
+#[test]
+fn another_configuration_is_another_cell() {
+    let bench = Bench::new();
+    let before = ids(&bench.plan(MATRIX));
+    let pretrained = |name: &str| name.contains("amaes");
+    for (from, to, changed) in [
+        // What does not change a result.
+        ("seeds = [1, 2]", "seeds = [2, 1]", None),
+        (
+            "training.steps = 20",
+            "training.steps = 20\noutput.keep = 9",
+            None,
+        ),
+        (
+            "data.store = \"none\"",
+            "data.store = \"none\"\ndata.threads = 3",
+            None,
+        ),
+        // What changes all, or what is pretrained.
+        ("training.steps = 20", "training.steps = 21", Some(true)),
+        ("split.test = 0.2", "split.test = 0.3", Some(true)),
+        ("training.steps = 10", "training.steps = 11", Some(false)),
+        ("\"none\"", "\"other\"", Some(false)),
+    ] {
+        let after = ids(&bench.plan(&MATRIX.replacen(from, to, 1)));
+        for (name, id) in &before {
+            let differs = match changed {
+                None => false,
+                Some(true) => true,
+                Some(false) => pretrained(name),
+            };
+            assert_eq!(after[name] != *id, differs, "{to}: {name}");
+        }
+    }
+}
+
+#[test]
+fn axes_multiply() {
+    let bench = Bench::new();
+    let grid = MATRIX.find("[[grid]]").expect("a grid");
+    let matrix = |grid_text: &str| format!("{}[[grid]]\n{grid_text}", &MATRIX[..grid]);
+    // Nothing is pretrained for `none`, whatever the size of the corpus.
+    let plan = bench.plan(&matrix(
+        "tasks = [\"a\"]\npretraining = [\"none\", \"amaes\"]\ncorpus = [0.1, 0.5, 1.0]\nlabelled = [5, 10]",
+    ));
+    assert_eq!(plan.pretrainings.len(), 3);
+    assert_eq!(plan.cells.len(), 2 * 2 * (1 + 3));
+    let sizes: Vec<String> = plan.pretrainings.iter().map(|p| p.name.clone()).collect();
+    assert_eq!(
+        sizes,
+        ["unet-b.amaes.c0_1", "unet-b.amaes.c0_5", "unet-b.amaes.c1"]
+    );
+
+    // AMAES and eleven transforms left out.
+    let plan = bench.plan(&matrix(
+        "tasks = [\"a\"]\nkind = \"ablation\"\npretraining = [\"amaes\"]\nleave_out = \"all\"\nseeds = [7]",
+    ));
+    assert_eq!((plan.pretrainings.len(), plan.cells.len()), (12, 12));
+
+    // A pretraining for every seed.
+    let text = matrix("tasks = [\"a\"]\npretraining = [\"amaes\"]");
+    let plan = bench.plan(&format!("pretrain_each_seed = true\n{text}"));
+    assert_eq!((plan.pretrainings.len(), plan.cells.len()), (2, 2));
+    assert_eq!(plan.pretrainings[1].config.run.seed, 2);
+}
+
+#[test]
+fn mistakes_are_named() {
+    let bench = Bench::new();
+    for (from, to, expected) in [
+        ("\"amaes\"", "\"cake\"", "`cake`"),
+        ("data.store = \"none\"", "data.store = \"@cake\"", "cake"),
+        ("training.steps = 10", "training.cake = 10", "cake"),
+        (
+            "training.steps = 20",
+            "training.steps = 0",
+            "training.steps",
+        ),
+        ("filters = 4", "filters = 0", "filters"),
+        (
+            "data.path = \"elsewhere\"",
+            "data.cake = 1",
+            "tests.own.data",
+        ),
+    ] {
+        let path = bench.matrix(&MATRIX.replacen(from, to, 1));
+        let error = Plan::read(&path).expect_err(to).to_string();
+        assert!(error.contains(expected), "{to}: {error}");
+    }
+}
+
+#[test]
+fn ready_matrices_are_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments");
+    let mut found = 0;
+    for entry in fs::read_dir(&folder).expect("the matrices") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|e| e != "toml") {
+            continue;
+        }
+        let plan = Plan::read(&path).unwrap_or_else(|e| panic!("{e}"));
+        assert!(!plan.cells.is_empty() && !plan.pretrainings.is_empty());
+        let own = plan.matrix.folder.file_name() == path.file_stem();
+        assert!(own, "{}: its folder is that of another", path.display());
+        found += 1;
+    }
+    assert!(found >= 9, "{found} matrices");
+}
+
+/// Writes that a cell is done, with Dice by test set and case.
+fn finish(plan: &Plan, name: &str, tests: &[(&str, &[Option<f64>])]) {
+    let index = plan.find(name).expect("a cell");
+    let spent = json!({
+        "steps": 20, "seconds": 1800.0, "median_s": 90.0, "memory_mib": 512.0,
+        "parameters": 1000, "volumes": 20,
+    });
+    write(&plan.finetuning_folder(index).join(DONE), &spent);
+    if let Start::Pretrained(p) = plan.cells[index].start {
+        write(&plan.pretraining_folder(p).join(DONE), &spent);
+    }
+    for (test, dice) in tests {
+        let cell = &plan.cells[index];
+        let at = cell
+            .tests
+            .iter()
+            .position(|t| t.name == *test)
+            .expect("a test set");
+        let scores = |dice: &Option<f64>| {
+            json!({ "1": { "dice": dice, "reference_mm3": 1.0, "prediction_mm3": 1.0,
+                           "reference_lesions": 1, "prediction_lesions": 1 } })
+        };
+        let cases = dice.iter().enumerate();
+        let cases: Vec<_> = cases
+            .map(|(n, d)| json!({ "id": format!("c{n}"), "subject": format!("s{n}"), "site": null, "labels": scores(d) }))
+            .collect();
+        let folder = plan.test_folder(index, at);
+        let defaults = serde_json::to_value(amaes::evaluate::Evaluation::new(
+            amaes::evaluate::Settings::default(),
+            Vec::new(),
+        ));
+        let mut evaluation = defaults.expect("JSON");
+        evaluation["cases"] = cases.into();
+        write(&folder.join("evaluation.json"), &evaluation);
+        write(
+            &folder.join(DONE),
+            &json!({ "cases": dice.len(), "seconds": 36.0 }),
+        );
+    }
+    assert!(plan.is_done(Unit::Cell(index)), "{name}");
+}
+
+fn write(path: &Path, value: &serde_json::Value) {
+    fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    fs::write(path, value.to_string()).expect("written");
+}
+
+#[test]
+fn tables_have_means_spreads_and_what_is_missing() {
+    let bench = Bench::new();
+    let matrix = format!(
+        "{MATRIX}[[grid]]\nkind = \"ablation\"\ntasks = [\"a\"]\nbackbones = [\"unet-b\"]\npretraining = [\"none\", \"amaes\", \"skips\"]\nlabelled = [20]\n"
+    );
+    let plan = bench.plan(&matrix);
+    let far = [Some(0.5); 6];
+    let scratch = [Some(0.5), Some(0.6), Some(0.4), Some(0.5), Some(0.5), None];
+    let better = [Some(0.7), Some(0.8), Some(0.6), Some(0.7), Some(0.7), None];
+    let best = scratch.map(|d| d.map(|d| d + 0.4));
+    finish(
+        &plan,
+        "a.unet-b.none.n20.s1",
+        &[("test", &scratch), ("far", &far)],
+    );
+    finish(
+        &plan,
+        "a.unet-b.none.n20.s2",
+        &[("test", &better), ("far", &far)],
+    );
+    finish(
+        &plan,
+        "a.unet-b.amaes.n20.s1",
+        &[("test", &better), ("far", &far)],
+    );
+    let half = Report::of(&plan).expect("a report");
+    let entry = |report: &Report, row: usize, column: usize| {
+        let table = report.comparison.as_ref().expect("a table");
+        table.rows[row].entries[column].clone().expect("an entry")
+    };
+    let table = half.comparison.as_ref().expect("a table");
+    let columns: Vec<String> = table
+        .columns
+        .iter()
+        .map(|c| format!("{}/{}", c.task, c.test))
+        .collect();
+    assert_eq!(columns, ["Task A/in domain", "Task A/far", "b/own"]);
+    let rows: Vec<String> = table
+        .rows
+        .iter()
+        .map(|r| format!("{} {}", r.row.backbone, r.title))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            "unet-b none",
+            "unet-b AMAES",
+            "mednext-s-f4 none",
+            "mednext-s-f4 AMAES"
+        ]
+    );
+
+    let close = |found: f64, expected: f64| {
+        assert!((found - expected).abs() < 1e-12, "{found}, not {expected}");
+    };
+    // Cases without a lesion on either side count for nothing: 0.5 and 0.7.
+    let none = entry(&half, 0, 0);
+    close(none.mean.expect("a mean"), 0.6);
+    close(none.sd.expect("a spread"), 0.02f64.sqrt());
+    assert!(none.difference.is_none() && !none.best);
+    let amaes = entry(&half, 1, 0);
+    assert_eq!((amaes.done, amaes.wanted, amaes.best), (1, 2, false));
+    let difference = amaes.difference.expect("the first seed is in both");
+    close(difference.mean, 0.2);
+    // All five differences have one sign: two of 2^5 sign flips are as far from 0.
+    close(difference.p, 2.0 / 32.0);
+    assert_eq!((difference.subjects, difference.seeds), (5, 1));
+    let missing = entry(&half, 2, 2);
+    assert_eq!((missing.done, missing.mean), (0, None));
+    let text = half.markdown();
+    assert!(text.contains("60.00 ± 14.14"), "{text}");
+    assert!(
+        text.contains("70.00 (1 of 2 seeds) (+20.00, p = 0.062)"),
+        "{text}"
+    );
+    assert!(
+        text.contains("missing (0 of 2)") && text.contains("3 of 18 cells are done"),
+        "{text}"
+    );
+
+    finish(
+        &plan,
+        "a.unet-b.amaes.n20.s2",
+        &[("test", &best), ("far", &far)],
+    );
+    finish(
+        &plan,
+        "a.unet-b.skips.n20.s1",
+        &[("test", &better), ("far", &far)],
+    );
+    let report = Report::of(&plan).expect("a report");
+    let amaes = entry(&report, 1, 0);
+    close(amaes.mean.expect("a mean"), 0.8);
+    assert!(amaes.best && !entry(&report, 0, 0).best);
+    close(amaes.difference.expect("both").mean, 0.2);
+    // Equal scores differ by nothing.
+    let same = entry(&report, 1, 1).difference.expect("both");
+    close(same.mean, 0.0);
+    close(same.p, 1.0);
+
+    let ablation = report.ablation.as_ref().expect("a table");
+    let rows: Vec<&str> = ablation.rows.iter().map(|r| r.title.as_str()).collect();
+    assert_eq!(rows, ["none", "AMAES", "skips"]);
+    assert!(
+        ablation.rows[0].cost.is_none()
+            && ablation.rows[1]
+                .in_domain
+                .as_ref()
+                .is_some_and(|e| e.difference.is_none())
+    );
+    let cost = ablation.rows[1].cost.expect("a cost");
+    assert_eq!(
+        (cost.step_s, cost.hours, cost.parameters),
+        (Some(90.0), Some(0.5), Some(1000))
+    );
+    // AMAES less itself without pretraining.
+    close(
+        ablation.rows[0]
+            .in_domain
+            .as_ref()
+            .and_then(|e| e.difference)
+            .expect("both")
+            .mean,
+        -0.2,
+    );
+    assert_eq!(report.compute.pretrainings, 2);
+    close(report.compute.finetuning_h, 2.5);
+
+    let folder = bench.folder.path().join("report");
+    report.write(&folder).expect("written");
+    let page = fs::read_to_string(folder.join("report.html")).expect("a page");
+    assert!(
+        page.contains("A &lt;test&gt;") && !page.contains("<test>"),
+        "titles are escaped"
+    );
+    for bad in ["<script", "http://", "https://", "src=", "@import", "url("] {
+        assert!(!page.contains(bad), "{bad}");
+    }
+    let csv = fs::read_to_string(folder.join("comparison.csv")).expect("a table");
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines.len(), 1 + 4 * 3);
+    let fields = |line: &str| line.split(',').count();
+    assert!(lines.iter().all(|l| fields(l) == fields(lines[0])), "{csv}");
+}
