@@ -221,12 +221,9 @@ fn name_of(path: &Path) -> String {
 fn dataset_config(path: &Path) -> Result<DatasetConfig> {
     let shown = || path.display().to_string();
     let text = std::fs::read_to_string(path).with_context(shown)?;
-    let mut table: toml::Table = toml::from_str(&text).with_context(shown)?;
-    let data = match table.remove("data") {
-        Some(toml::Value::Table(data)) => data,
-        _ => toml::from_str(&text).with_context(shown)?,
-    };
-    data.try_into().with_context(shown)
+    let table: toml::Table = toml::from_str(&text).with_context(shown)?;
+    let section = table.get("data").and_then(toml::Value::as_table).cloned();
+    section.unwrap_or(table).try_into().with_context(shown)
 }
 
 impl Evaluate {

@@ -28,9 +28,9 @@ use self::cases::{Cases, MOST_CLASSES};
 use self::origin::Origin;
 use self::sample::Sampler;
 use self::stream::Ahead;
-use super::checkpoint::{self, Checkpoint};
+use super::checkpoint::Checkpoint;
 use super::error::{Result, TrainError};
-use super::exchange::{Alone, Exchange};
+use super::exchange::Exchange;
 use super::log::{self, Record, Validation};
 use super::memory;
 use super::run::{Ended, First, Run, Setting, Start};
@@ -87,17 +87,8 @@ pub fn run(
     stop: &AtomicBool,
     watch: &mut dyn FnMut(&Record),
 ) -> Result<Ended> {
-    let from = match start {
-        Start::Begin => None,
-        Start::Resume => Some(checkpoint::latest(&config.folder())?.0),
-    };
-    let setting = Setting {
-        device,
-        exchange: &Alone,
-        stop,
-        watch,
-    };
-    run_from(config, from.as_ref(), setting)
+    let from = start.checkpoint(&config.folder())?;
+    run_from(config, from.as_ref(), Setting::alone(device, stop, watch))
 }
 
 /// Runs finetuning from its beginning or from a checkpoint, among the processes of `setting`.

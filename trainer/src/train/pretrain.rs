@@ -10,11 +10,10 @@ use amaes_core::weights::{StateDict, initial};
 use burn::tensor::{Device, Tensor};
 use serde_json::Value;
 
-use super::checkpoint::{self, Checkpoint};
+use super::checkpoint::Checkpoint;
 use super::config::PretrainConfig;
 use super::corpus::{Corpus, Stream};
 use super::error::{Result, TrainError};
-use super::exchange::Alone;
 use super::log::{self, Record, Validation};
 use super::picture;
 use super::run::{Ended, Run, Setting, Start};
@@ -104,17 +103,8 @@ pub fn run(
     stop: &AtomicBool,
     watch: &mut dyn FnMut(&Record),
 ) -> Result<Ended> {
-    let from = match start {
-        Start::Begin => None,
-        Start::Resume => Some(checkpoint::latest(&config.folder())?.0),
-    };
-    let setting = Setting {
-        device,
-        exchange: &Alone,
-        stop,
-        watch,
-    };
-    run_from(config, from.as_ref(), setting)
+    let from = start.checkpoint(&config.folder())?;
+    run_from(config, from.as_ref(), Setting::alone(device, stop, watch))
 }
 
 /// Runs pretraining from its beginning or from a checkpoint, among the processes of `setting`.

@@ -11,7 +11,7 @@ use burn::tensor::Device;
 
 use super::checkpoint::{self, Best, Checkpoint, State};
 use super::error::{Result, TrainError};
-use super::exchange::Exchange;
+use super::exchange::{Alone, Exchange};
 use super::export::{self, Described};
 use super::log::{self, EndReason, Logger, Record};
 use super::step::Learner;
@@ -54,6 +54,16 @@ pub enum Start {
     Resume,
 }
 
+impl Start {
+    /// The checkpoint that a run in `folder` goes on from.
+    pub(super) fn checkpoint(self, folder: &Path) -> Result<Option<Checkpoint>> {
+        Ok(match self {
+            Self::Begin => None,
+            Self::Resume => Some(checkpoint::latest(folder)?.0),
+        })
+    }
+}
+
 /// What a run begins with.
 #[derive(Clone, Debug)]
 pub struct First {
@@ -85,6 +95,22 @@ pub struct Setting<'a> {
     pub stop: &'a AtomicBool,
     /// Is told of every line of the log.
     pub watch: &'a mut dyn FnMut(&Record),
+}
+
+impl<'a> Setting<'a> {
+    /// Of a run in this process alone.
+    pub(super) fn alone(
+        device: Device,
+        stop: &'a AtomicBool,
+        watch: &'a mut dyn FnMut(&Record),
+    ) -> Self {
+        Self {
+            device,
+            exchange: &Alone,
+            stop,
+            watch,
+        }
+    }
 }
 
 /// A run that is ready to take steps.
