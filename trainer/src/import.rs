@@ -51,7 +51,7 @@ impl Opened {
         let model = spec.init(device).with_path(path)?;
         let options = LoadOptions {
             partial: match how.encoder_into {
-                Some(_) => Partial::EncoderOnly,
+                Some(_) => Partial::EncoderOnly(&spec),
                 None => Partial::None,
             },
             repeat_stem: how.in_channels.is_some(),

@@ -74,6 +74,30 @@ impl Spec {
         }
     }
 
+    /// What the names of the encoder's parameters begin with. In a chain of layers without an
+    /// encoder of its own, those of the last layer, which classifies, begin so too: see
+    /// [`in_encoder`](Self::in_encoder).
+    pub fn encoder_prefix(&self) -> &'static str {
+        match self {
+            Self::UNet(_) | Self::MedNeXt(_) => "encoder.",
+            Self::MeshNet(_) => "convs.",
+        }
+    }
+
+    /// Whether a parameter is one of the encoder's, which is what other tasks can begin with. In a
+    /// chain of layers it is all but the last.
+    pub fn in_encoder(&self, name: &str) -> bool {
+        let Some(rest) = name.strip_prefix(self.encoder_prefix()) else {
+            return false;
+        };
+        let last = match self {
+            Self::UNet(_) | Self::MedNeXt(_) => return true,
+            Self::MeshNet(c) => c.layers.len(),
+        };
+        let layer = rest.split('.').next().and_then(|n| n.parse::<usize>().ok());
+        layer.is_some_and(|layer| layer < last)
+    }
+
     /// The network's name, for people.
     pub fn name(&self) -> &'static str {
         match self {

@@ -7,38 +7,46 @@ use std::collections::HashSet;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor, TensorData};
-use serde::{Deserialize, Serialize};
 
 use super::report::{LoadReport, Mismatched};
 use super::state_dict::values;
 use super::{StateDict, WeightsError};
+use crate::model::Spec;
 
 /// Which parameters must be there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Partial {
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Partial<'a> {
     /// All.
     #[default]
     None,
-    /// Those of the encoder. A head of the same names and shapes is not loaded.
-    EncoderOnly,
+    /// Those of the encoder of the network that is loaded into. A head of the same names and
+    /// shapes is not loaded.
+    EncoderOnly(&'a Spec),
     /// Those of the encoder. Of the head, what is there in its shape is loaded.
-    Matching,
+    Matching(&'a Spec),
+}
+
+impl Partial<'_> {
+    /// Whether a parameter must be there.
+    fn requires(self, name: &str) -> bool {
+        match self {
+            Self::None => true,
+            Self::EncoderOnly(spec) | Self::Matching(spec) => spec.in_encoder(name),
+        }
+    }
 }
 
 /// How [`load_into`] treats what does not fit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LoadOptions {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoadOptions<'a> {
     /// Which parameters must be there.
-    pub partial: Partial,
+    pub partial: Partial<'a>,
     /// Where the network reads `n` image channels and the weights were made for 1: repeat the
     /// first convolution along its input channels, divided by `n`, so that an image in all
     /// channels gives what it gave before.
     pub repeat_stem: bool,
 }
 
-/// What encoder parameters are called.
-const ENCODER: &str = "encoder.";
 /// First convolutions of the networks.
 const STEMS: [&str; 3] = [
     "encoder.in_conv.conv1.conv.weight",
@@ -57,7 +65,7 @@ const STEMS: [&str; 3] = [
 pub fn load_into<M: Module>(
     module: M,
     state: &StateDict,
-    options: &LoadOptions,
+    options: &LoadOptions<'_>,
 ) -> Result<(M, LoadReport), WeightsError> {
     let expected = parameters_of(&module);
     let (plan, report) = checked_plan(&expected, state, options)?;
@@ -82,7 +90,7 @@ pub fn load_into<M: Module>(
 pub fn transfer(
     into: &mut StateDict,
     from: &StateDict,
-    options: &LoadOptions,
+    options: &LoadOptions<'_>,
 ) -> Result<LoadReport, WeightsError> {
     let expected: Vec<_> = into
         .iter()
@@ -101,17 +109,11 @@ pub fn transfer(
 fn checked_plan(
     expected: &[(String, Vec<usize>)],
     state: &StateDict,
-    options: &LoadOptions,
+    options: &LoadOptions<'_>,
 ) -> Result<(Loading, LoadReport), WeightsError> {
     let (plan, report) = plan(expected, state, options);
-    let lacks = match options.partial {
-        Partial::None => !report.missing.is_empty(),
-        _ => report.missing.iter().any(|name| name.starts_with(ENCODER)),
-    };
-    let differs = |m: &Mismatched| match options.partial {
-        Partial::Matching => m.name.starts_with(ENCODER),
-        _ => true,
-    };
+    let lacks = report.missing.iter().any(|n| options.partial.requires(n));
+    let differs = |m: &Mismatched| options.partial.requires(&m.name);
     if lacks || report.mismatched.iter().any(differs) || report.matched.is_empty() {
         return Err(WeightsError::Mismatch(Box::new(report)));
     }
@@ -142,11 +144,11 @@ pub fn collect<M: Module>(module: &M) -> Result<StateDict, WeightsError> {
     }
 }
 
-/// What is to be done: names to load, and those to load repeated.
+/// What is to be done: names to load, and those of them to load repeated.
 #[derive(Default)]
 struct Loading {
     names: HashSet<String>,
-    repeated: Option<String>,
+    repeated: HashSet<String>,
 }
 
 impl Loading {
@@ -161,7 +163,7 @@ impl Loading {
             return Ok(None);
         }
         let data = state.f32(name)?;
-        if self.repeated.as_deref() != Some(name) {
+        if !self.repeated.contains(name) {
             return Ok(Some(data));
         }
         let values = data
@@ -177,30 +179,28 @@ impl Loading {
 fn plan(
     expected: &[(String, Vec<usize>)],
     state: &StateDict,
-    options: &LoadOptions,
+    options: &LoadOptions<'_>,
 ) -> (Loading, LoadReport) {
     let mut report = LoadReport::compare(expected, state);
     let mut loading = Loading::default();
-    if options.partial == Partial::EncoderOnly {
-        let (encoder, head) = report
-            .matched
-            .into_iter()
-            .partition(|n| n.starts_with(ENCODER));
+    if let Partial::EncoderOnly(spec) = options.partial {
+        let (encoder, head) = report.matched.into_iter().partition(|n| spec.in_encoder(n));
         report.matched = encoder;
         report.missing.extend::<Vec<String>>(head);
         let (encoder, head): (Vec<Mismatched>, _) = report
             .mismatched
             .into_iter()
-            .partition(|m| m.name.starts_with(ENCODER));
+            .partition(|m| spec.in_encoder(&m.name));
         report.mismatched = encoder;
         report.missing.extend(head.into_iter().map(|m| m.name));
     }
-    if options.repeat_stem
-        && let Some(index) = report.mismatched.iter().position(repeatable)
-    {
-        let stem = report.mismatched.remove(index).name;
-        report.matched.push(stem.clone());
-        loading.repeated = Some(stem);
+    if options.repeat_stem {
+        let (stems, others): (Vec<Mismatched>, _) =
+            report.mismatched.into_iter().partition(repeatable);
+        report.mismatched = others;
+        let stems: Vec<String> = stems.into_iter().map(|m| m.name).collect();
+        report.matched.extend(stems.iter().cloned());
+        loading.repeated.extend(stems);
     }
     loading.names.extend(report.matched.iter().cloned());
     (loading, report)

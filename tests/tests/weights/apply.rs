@@ -165,7 +165,7 @@ fn an_encoder_is_loaded_under_another_head() {
     let spec = Spec::UNet(small_unet(4, 3));
     let model = || spec.init(&device).expect("valid");
     let mut options = LoadOptions {
-        partial: Partial::EncoderOnly,
+        partial: Partial::EncoderOnly(&spec),
         repeat_stem: false,
     };
     let error = load_into(model(), &pretrained, &options)
@@ -219,10 +219,11 @@ fn an_encoder_is_loaded_under_another_head() {
 fn a_head_of_the_same_names_is_not_loaded() {
     let device = Device::flex();
     let source = filled(&Spec::UNet(small_unet(1, 3)));
-    let model = Spec::UNet(small_unet(1, 5)).init(&device).expect("valid");
+    let spec = Spec::UNet(small_unet(1, 5));
+    let model = spec.init(&device).expect("valid");
     let before = collect(&model).expect("float parameters");
     let options = LoadOptions {
-        partial: Partial::EncoderOnly,
+        partial: Partial::EncoderOnly(&spec),
         repeat_stem: false,
     };
     let (model, report) = load_into(model, &source, &options).expect("fits");
@@ -232,6 +233,31 @@ fn a_head_of_the_same_names_is_not_loaded() {
     let head = "pred_head.upsample1.weight";
     assert_eq!(floats(&after, head), floats(&before, head));
     assert_ne!(floats(&after, head), floats(&source, head));
+}
+
+/// What a chain of layers learned is in all of them but the last, which names the classes.
+#[test]
+fn the_last_layer_of_a_chain_is_its_head() {
+    let device = Device::flex();
+    let source = filled(&Spec::MeshNet(small_meshnet()));
+    let spec = Spec::MeshNet(MeshNetConfig {
+        in_channels: 3,
+        out_channels: small_meshnet().out_channels + 1,
+        ..small_meshnet()
+    });
+    let head = format!("convs.{}.", small_meshnet().layers.len());
+    let model = spec.init(&device).expect("valid");
+    let options = LoadOptions {
+        partial: Partial::EncoderOnly(&spec),
+        repeat_stem: true,
+    };
+    let (model, report) = load_into(model, &source, &options).expect("fits");
+    assert_eq!(report.matched.len(), source.len() - 2);
+    assert!(report.missing.iter().all(|name| name.starts_with(&head)));
+    assert_eq!(report.missing.len(), 2);
+    let loaded = collect(&model).expect("float parameters");
+    let last = format!("convs.{}.weight", small_meshnet().layers.len() - 1);
+    assert_eq!(floats(&loaded, &last), floats(&source, &last));
 }
 
 /// The list of parameters is that of the modules.

@@ -20,6 +20,8 @@ pub struct Learner {
     optimizer: AdamW,
     average: Option<Average>,
     settings: Settings,
+    /// Whether each parameter is one of the encoder's.
+    encoder: Vec<bool>,
     /// Whether the encoder stays as it is.
     frozen: bool,
     device: Device,
@@ -39,12 +41,14 @@ impl Learner {
     ) -> Result<Self> {
         let model = build(spec, weights, device)?;
         let average = settings.ema.map(|decay| Average::new(decay, &model));
-        let optimizer = AdamW::new(settings.optimizer).delayed(delays(&model, settings.frozen));
+        let encoder = in_encoder(&model, spec);
+        let optimizer = AdamW::new(settings.optimizer).delayed(delays(&encoder, settings.frozen));
         Ok(Self {
             model,
             optimizer,
             average,
             settings,
+            encoder,
             frozen: false,
             device: device.clone(),
         })
@@ -79,13 +83,15 @@ impl Learner {
             (Some(decay), None) => Some(Average::new(decay, &model)),
             (None, _) => None,
         };
+        let encoder = in_encoder(&model, &checkpoint.state.spec);
         let optimizer = AdamW::resume(settings.optimizer, checkpoint.state.step, moments)
-            .delayed(delays(&model, settings.frozen));
+            .delayed(delays(&encoder, settings.frozen));
         Ok(Self {
             model,
             optimizer,
             average,
             settings,
+            encoder,
             frozen: false,
             device: device.clone(),
         })
@@ -206,7 +212,7 @@ impl Learner {
     fn freeze(&mut self, frozen: bool) {
         if self.frozen != frozen {
             let mut freezer = Freezer {
-                path: Vec::new(),
+                encoder: self.encoder.iter(),
                 frozen,
             };
             self.model = self.model.clone().map(&mut freezer);
@@ -215,39 +221,32 @@ impl Learner {
     }
 }
 
-/// What the encoder's parameters are called.
-const ENCODER: &str = "encoder";
+/// Whether each parameter is one of the encoder's.
+fn in_encoder(model: &Model, spec: &Spec) -> Vec<bool> {
+    let all = parameters_of(model);
+    all.iter().map(|(name, _)| spec.in_encoder(name)).collect()
+}
 
 /// Steps that each parameter does not take part in at first.
-fn delays(model: &Model, frozen: u64) -> Vec<u64> {
-    let delay = |name: &str| match name.split_once('.') {
-        Some((ENCODER, _)) => frozen,
-        _ => 0,
-    };
-    let all = parameters_of(model);
-    all.iter().map(|(name, _)| delay(name)).collect()
+fn delays(encoder: &[bool], frozen: u64) -> Vec<u64> {
+    encoder
+        .iter()
+        .map(|e| if *e { frozen } else { 0 })
+        .collect()
 }
 
 /// Says of the encoder's parameters whether they are trained.
-struct Freezer {
-    /// Whether each of the modules that lead to the current one is the encoder.
-    path: Vec<bool>,
+struct Freezer<'a> {
+    /// Whether each parameter to come is one of the encoder's.
+    encoder: std::slice::Iter<'a, bool>,
     frozen: bool,
 }
 
-impl ModuleMapper for Freezer {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name == ENCODER);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
+impl ModuleMapper for Freezer<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        match self.path.contains(&true) {
-            true => param.set_require_grad(!self.frozen),
-            false => param,
+        match self.encoder.next() {
+            Some(true) => param.set_require_grad(!self.frozen),
+            _ => param,
         }
     }
 }

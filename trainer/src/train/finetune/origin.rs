@@ -88,10 +88,10 @@ impl Origin {
         let (mut report, mut notes) = (None, Vec::new());
         if let (Some(path), Some(mut opened)) = (&model.weights, opened) {
             let partial = match model.transfer {
-                Transfer::Encoder => Partial::EncoderOnly,
+                Transfer::Encoder => Partial::EncoderOnly(&spec),
                 Transfer::All => {
                     as_segmenting(&mut opened.state)?;
-                    Partial::Matching
+                    Partial::Matching(&spec)
                 }
             };
             let options = LoadOptions {
