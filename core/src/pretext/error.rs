@@ -24,4 +24,7 @@ pub enum PretextError {
         /// Blocks in the patch.
         blocks: usize,
     },
+    /// Boxes that cannot be cut out of the patch.
+    #[error("pretext.cutout.{0}")]
+    Cutout(String),
 }
