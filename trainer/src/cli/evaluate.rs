@@ -1,14 +1,16 @@
 //! `amaes evaluate`.
 
+mod scores;
+mod tables;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use amaes::device::DeviceKind;
-use amaes::evaluate::statistics::BootstrapConfig;
 use amaes::evaluate::{
-    CaseFiles, Comparison, Evaluation, Metric, PairOptions, Region, ScoreConfig, Settings, Targets,
+    CaseFiles, Comparison, Evaluation, Overlay, PairOptions, REPORT_FILE, Settings, Targets,
     evaluate, find_pairs, overlays, predict, read_prediction, write,
 };
 use amaes::labelled::{Dataset, DatasetConfig, LabelledCase, LabelledError, Split, UNLABELLED};
@@ -18,13 +20,14 @@ use amaes::volumes::read_label_map;
 use amaes_core::infer::InferOptions;
 use amaes_core::infer::sliding_window::SlidingWindow;
 use amaes_core::label::Label;
-use amaes_core::metric::LesionConfig;
 use amaes_core::volume::{ReadOptions, Volume};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{BesideArgs, Outcome, parse_bytes, print, print_json, text};
+use self::scores::ScoreArgs;
+use self::tables::tables;
+use super::{BesideArgs, Outcome, parse_bytes, print, print_json};
 
 #[derive(Debug, Args)]
 pub(super) struct Evaluate {
@@ -69,36 +72,6 @@ pub(super) struct Evaluate {
     /// Print nothing but errors
     #[arg(short, long)]
     quiet: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Scores")]
-struct ScoreArgs {
-    /// Distance in mm up to which surfaces agree
-    #[arg(long, default_value_t = 1.0, value_name = "MM")]
-    tolerance: f64,
-    /// Labels to score, with names if you like: `1=core 2=oedema`; all that are found by default
-    #[arg(long, num_args = 1.., value_name = "LABEL[=NAME]", value_parser = parse_label)]
-    labels: Vec<(Label, Option<String>)>,
-    /// Unions of labels to score: `whole=1,2,3 core=1,3`; `brats` stands for whole tumour, core and
-    /// enhancing tumour of labels 1 to 3
-    #[arg(long, num_args = 1.., value_name = "NAME=LABELS")]
-    regions: Vec<String>,
-    /// Lesions smaller than this are not counted
-    #[arg(long, default_value_t = 0.0, value_name = "MM3")]
-    min_lesion: f64,
-    /// Share of a lesion that must be covered to be found, 0 to 1; one voxel whatever it is
-    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
-    lesion_overlap: f64,
-    /// Resamples of the confidence intervals
-    #[arg(long, default_value_t = 10_000)]
-    resamples: usize,
-    /// Probability that an interval is to cover
-    #[arg(long, default_value_t = 0.95)]
-    confidence: f64,
-    /// Seed of intervals and tests
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
 }
 
 #[derive(Debug, Args)]
@@ -155,58 +128,6 @@ enum Part {
     Test,
 }
 
-fn parse_label(text: &str) -> Result<(Label, Option<String>), String> {
-    let (number, name) = match text.split_once('=') {
-        Some((number, name)) => (number, Some(name.to_owned())),
-        None => (text, None),
-    };
-    match number.trim().parse() {
-        Ok(label) if label > 0 => Ok((label, name)),
-        _ => Err(format!("`{number}` is no label: a number from 1")),
-    }
-}
-
-/// Regions from `name=1,2,3` or a name that stands for several.
-fn regions(texts: &[String]) -> Result<Vec<Region>> {
-    let mut out: Vec<Region> = Vec::new();
-    for text in texts {
-        if text == "brats" {
-            let known: [(&str, &[Label]); 3] = [
-                ("whole tumour", &[1, 2, 3]),
-                ("tumour core", &[1, 3]),
-                ("enhancing tumour", &[3]),
-            ];
-            out.extend(known.map(|(name, labels)| Region {
-                name: name.to_owned(),
-                labels: labels.to_vec(),
-            }));
-            continue;
-        }
-        let Some((name, labels)) = text.split_once('=') else {
-            bail!("--regions: `{text}` is no `NAME=LABELS`");
-        };
-        let name = name.trim();
-        if name.is_empty() || name.parse::<f64>().is_ok() || name == amaes::evaluate::MEAN {
-            bail!("--regions: `{name}` is no name for a region");
-        }
-        let labels = labels.split(',').map(|l| parse_label(l).map(|(l, _)| l));
-        let labels: Result<Vec<Label>, String> = labels.collect();
-        match labels {
-            Ok(labels) => out.push(Region {
-                name: name.to_owned(),
-                labels,
-            }),
-            Err(error) => bail!("--regions: `{text}`: {error}"),
-        }
-    }
-    for (i, region) in out.iter().enumerate() {
-        if out[..i].iter().any(|r| r.name == region.name) {
-            bail!("--regions: two are called `{}`", region.name);
-        }
-    }
-    Ok(out)
-}
-
 /// What a file or folder is called: of a name that says nothing, the folder that it is in.
 fn name_of(path: &Path) -> String {
     let name = |p: &Path| p.file_stem().map(|n| n.to_string_lossy().into_owned());
@@ -228,7 +149,10 @@ fn dataset_config(path: &Path) -> Result<DatasetConfig> {
 
 impl Evaluate {
     pub(super) fn run(&self) -> Result<Outcome> {
-        let settings = self.settings()?;
+        let made_by = self.model.as_ref().or(self.prediction.as_ref());
+        let name = self.name.clone();
+        let name = name.or(made_by.map(|p| name_of(p))).unwrap_or_default();
+        let settings = self.score.settings(name)?;
         if let Some(threads) = self.run.threads {
             rayon::ThreadPoolBuilder::new()
                 .num_threads(threads)
@@ -255,60 +179,11 @@ impl Evaluate {
         if self.json {
             print_json(&found)?;
         } else if !self.quiet {
-            print(&self.tables(&found, comparison.as_ref()))?;
+            let report = self.output.join(REPORT_FILE);
+            let tables = tables(&found, comparison.as_ref());
+            print(&format!("{tables}{}\n", report.display()))?;
         }
         Ok(Outcome::Done)
-    }
-
-    fn settings(&self) -> Result<Settings> {
-        let s = &self.score;
-        if !(s.tolerance >= 0.0 && s.tolerance.is_finite()) {
-            bail!("--tolerance: {} mm is no distance", s.tolerance);
-        }
-        if !(s.min_lesion >= 0.0 && s.min_lesion.is_finite()) {
-            bail!("--min-lesion: {} mm^3 is no volume", s.min_lesion);
-        }
-        if !(0.0..=1.0).contains(&s.lesion_overlap) {
-            bail!("--lesion-overlap: {} is no share", s.lesion_overlap);
-        }
-        if !(s.confidence > 0.0 && s.confidence < 1.0) {
-            bail!("--confidence: {} is not between 0 and 1", s.confidence);
-        }
-        if !(1..=10_000_000).contains(&s.resamples) {
-            bail!(
-                "--resamples: {} is not between 1 and 10,000,000",
-                s.resamples
-            );
-        }
-        let made_by = self.model.as_ref().or(self.prediction.as_ref());
-        let name = made_by.map(|p| name_of(p)).unwrap_or_default();
-        let named = s.labels.iter();
-        let named = named.filter_map(|(label, name)| Some((*label, name.clone()?)));
-        Ok(Settings {
-            name: self.name.clone().unwrap_or(name),
-            score: ScoreConfig {
-                tolerance_mm: s.tolerance,
-                lesions: LesionConfig {
-                    min_mm3: s.min_lesion,
-                    min_overlap: s.lesion_overlap,
-                    ..LesionConfig::default()
-                },
-            },
-            bootstrap: BootstrapConfig {
-                resamples: s.resamples,
-                confidence: s.confidence,
-                seed: s.seed,
-            },
-            labels: named.collect(),
-            regions: regions(&s.regions)?,
-        })
-    }
-
-    fn targets(&self, settings: &Settings) -> Targets {
-        Targets {
-            labels: self.score.labels.iter().map(|(label, _)| *label).collect(),
-            regions: settings.regions.clone(),
-        }
     }
 
     /// Files against files.
@@ -322,7 +197,7 @@ impl Evaluate {
             common: files.common,
         };
         let cases = find_pairs(prediction, reference, &options)?;
-        let targets = self.targets(&settings);
+        let targets = self.score.targets(&settings);
         self.judge(&cases, &targets, settings, |case: &CaseFiles| {
             let (wanted, _) = read_label_map(&case.reference, &ReadOptions::default())?;
             let path = &case.reference;
@@ -361,7 +236,7 @@ impl Evaluate {
                 dataset.classes.join(", ")
             );
         }
-        let mut targets = self.targets(&settings);
+        let mut targets = self.score.targets(&settings);
         if targets.labels.is_empty() {
             targets.labels = (1..classes)
                 .filter_map(|l| Label::try_from(l).ok())
@@ -475,75 +350,9 @@ impl Evaluate {
             .with_style(style)
             .with_message(message)
     }
-
-    /// What is printed.
-    fn tables(&self, found: &Evaluation, comparison: Option<&Comparison>) -> String {
-        const SHOWN: [Metric; 5] = [
-            Metric::Dice,
-            Metric::Nsd,
-            Metric::Hd95Mm,
-            Metric::Sensitivity,
-            Metric::LesionF1,
-        ];
-        let head = ["label", "cases"]
-            .into_iter()
-            .chain(SHOWN.map(Metric::title));
-        let mut rows = vec![head.map(str::to_owned).collect::<Vec<_>>()];
-        for key in found.keys() {
-            let summary = SHOWN.map(|m| found.overall(&key, m).and_then(|s| s.values));
-            let n = summary[0].map_or(0, |v| v.n);
-            let cells = summary.map(|values| match values {
-                Some(v) => match v.sd {
-                    Some(sd) => format!("{:.3} \u{b1} {sd:.3}", v.mean),
-                    None => format!("{:.3}", v.mean),
-                },
-                None => "-".to_owned(),
-            });
-            rows.push(
-                [found.title(&key), n.to_string()]
-                    .into_iter()
-                    .chain(cells)
-                    .collect(),
-            );
-        }
-        let mut out = text::table(&rows);
-        if let Some(comparison) = comparison {
-            out.push_str(&against(found, comparison));
-        }
-        let report = self.output.join(amaes::evaluate::REPORT_FILE);
-        out.push_str(&format!("{}\n", report.display()));
-        out
-    }
 }
 
-type Found = (Evaluation, Vec<amaes::evaluate::Overlay>);
-
-/// Dice of two models.
-fn against(found: &Evaluation, comparison: &Comparison) -> String {
-    let names = [comparison.first.as_str(), comparison.second.as_str()];
-    let head = [
-        "Dice",
-        names[0],
-        names[1],
-        "difference",
-        "n",
-        "Wilcoxon p (Holm)",
-    ];
-    let mut rows = vec![head.map(str::to_owned).to_vec()];
-    for key in found.keys() {
-        if let Some(row) = comparison.row(&key, Metric::Dice) {
-            rows.push(vec![
-                found.title(&key),
-                format!("{:.3}", row.first),
-                format!("{:.3}", row.second),
-                format!("{:+.3}", row.test.mean_difference),
-                row.test.n.to_string(),
-                format!("{:.4}", row.wilcoxon_holm),
-            ]);
-        }
-    }
-    format!("\n{}", text::table(&rows))
-}
+type Found = (Evaluation, Vec<Overlay>);
 
 #[cfg(test)]
 mod tests {
@@ -559,23 +368,5 @@ mod tests {
         ];
         let names = names.map(|p| name_of(Path::new(p)));
         assert_eq!(names, ["n20", "a", "net", "model"]);
-    }
-
-    #[test]
-    fn labels_and_regions_are_read() {
-        assert_eq!(parse_label("2=oedema"), Ok((2, Some("oedema".into()))));
-        assert_eq!(parse_label("3"), Ok((3, None)));
-        assert!(parse_label("0").is_err() && parse_label("x=1").is_err());
-        let found = regions(&["brats".into(), "most=1,2".into()]).expect("regions");
-        assert_eq!(found.len(), 4);
-        assert_eq!(
-            (found[1].name.as_str(), &found[1].labels[..]),
-            ("tumour core", &[1, 3][..])
-        );
-        assert_eq!(found[3].labels, [1, 2]);
-        for bad in ["1=2", "mean=1,2", "x", "a=1,y"] {
-            assert!(regions(&[bad.to_owned()]).is_err(), "{bad}");
-        }
-        assert!(regions(&["a=1".into(), "a=2".into()]).is_err());
     }
 }

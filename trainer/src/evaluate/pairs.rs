@@ -65,7 +65,7 @@ pub struct PairOptions {
 /// # Errors
 ///
 /// [`Error::Unsuitable`] names the files: a folder has no volumes, two files fit, a prediction or a
-/// reference has no counterpart.
+/// reference has no counterpart, or there are images and none belongs to a case.
 pub fn find_pairs(
     predictions: &Path,
     references: &Path,
@@ -103,6 +103,13 @@ pub fn find_pairs(
         (true, 1) => BTreeMap::from([(0, 0)]),
         _ => image_of(&wanted, &images),
     };
+    if let (Some(path), true) = (&options.images, of_image.is_empty()) {
+        let message = format!(
+            "no image here belongs to a case of {}",
+            references.display()
+        );
+        return Err(Error::unsuitable(path, message));
+    }
     let cases = pairs
         .into_iter()
         .enumerate()
@@ -462,6 +469,13 @@ mod tests {
             ..PairOptions::default()
         };
         assert_eq!(pairs(folder.path(), &common).expect("one").len(), 1);
+        let other = tree(&["other.nii"]);
+        let pictured = PairOptions {
+            images: Some(other.path().join("other.nii")),
+            ..common
+        };
+        let error = failure(folder.path(), &pictured);
+        assert!(error.contains("no image here belongs to a case"), "{error}");
 
         let folder = tree(&[
             "p/sub-1_T1w_dseg.nii",
