@@ -68,7 +68,7 @@ async function openPage() {
 await openPage();
 
 /** Seconds that an engine is given. */
-const PATIENCE = 40;
+const PATIENCE = 300;
 
 /** What `run` gives, or an error once it has taken too long. */
 function patiently(run) {
