@@ -344,4 +344,9 @@ fn a_part_of_the_corpus_is_trained_on() {
     for bad in ["0", "0.0", "1.5", "-2"] {
         assert!(config(&[&format!("data.size={bad}")]).is_err(), "{bad}");
     }
+    for bad in ["data.memory_mib=2000000", "data.cache_mib=3"] {
+        let error = config(&[bad]).expect_err("out of bounds").to_string();
+        let (field, value) = bad.split_once('=').expect("a value");
+        assert!(error.contains(field) && error.contains(value), "{error}");
+    }
 }

@@ -7,12 +7,15 @@ use serde_json::{Map, Value};
 const DIGITS: usize = 12;
 
 /// Settings that change where, when and how fast a run goes, but not its result.
-const IRRELEVANT: [&str; 13] = [
+const IRRELEVANT: [&str; 16] = [
     "run.name",
     "run.folder",
     "run.device",
     "data.threads",
     "data.queue",
+    "data.memory_mib",
+    "data.cache",
+    "data.cache_mib",
     "loader.threads",
     "loader.queue",
     "loader.memory_mib",

@@ -58,6 +58,35 @@ impl std::fmt::Debug for Scratch {
 }
 
 /// A chunk that a box touches.
+enum Piece {
+    /// Its stored numbers, in memory.
+    Kept(Arc<[u16]>),
+    /// All of it has this value.
+    Fill(f32),
+    /// Where it is to be read.
+    Stored(Range<u64>),
+}
+
+/// The voxels of a chunk.
+#[derive(Clone, Copy)]
+enum Voxels<'a> {
+    /// As stored numbers.
+    Codes(&'a [u16]),
+    /// All have this value.
+    Fill(f32),
+}
+
+impl Piece {
+    fn here(&self) -> Option<Voxels<'_>> {
+        match self {
+            Self::Kept(codes) => Some(Voxels::Codes(codes)),
+            Self::Fill(value) => Some(Voxels::Fill(*value)),
+            Self::Stored(_) => None,
+        }
+    }
+}
+
+/// A chunk that a box touches and that is to be read.
 struct Touched {
     /// Place in the volume's grid of chunks.
     chunk: [usize; 3],
@@ -273,19 +302,29 @@ impl Store {
         let mut touched = Vec::new();
         for z in chunks[2].clone() {
             for y in chunks[1].clone() {
-                for x in chunks[0].clone() {
-                    let chunk = [x, y, z];
-                    if let Some(codes) = self.kept.get(index, number(chunk)) {
-                        target.place_codes(&layout, chunk, inside, &codes, entry.quantisation);
-                        continue;
-                    }
-                    let [i, j, k] = [0, 1, 2].map(|a| chunk[a] - first[a]);
-                    let place = i + per_shard[0] * (j + per_shard[1] * k);
-                    match shard_chunks.as_ref().and_then(|s| s.chunk(place)) {
-                        Some(bytes) => touched.push(Touched { chunk, bytes }),
-                        None => target.fill(&layout, chunk, inside, fill),
-                    }
-                }
+                let row: Vec<_> = chunks[0]
+                    .clone()
+                    .map(|x| {
+                        let chunk = [x, y, z];
+                        let [i, j, k] = [0, 1, 2].map(|a| chunk[a] - first[a]);
+                        let place = i + per_shard[0] * (j + per_shard[1] * k);
+                        let stored = || shard_chunks.as_ref().and_then(|s| s.chunk(place));
+                        let piece = match self.kept.get(index, number(chunk)) {
+                            Some(codes) => Piece::Kept(codes),
+                            None => stored().map_or(Piece::Fill(fill), Piece::Stored),
+                        };
+                        (chunk, piece)
+                    })
+                    .collect();
+                let here: Vec<_> = row
+                    .iter()
+                    .filter_map(|(c, p)| Some((*c, p.here()?)))
+                    .collect();
+                target.place(&layout, &here, inside, entry.quantisation);
+                touched.extend(row.into_iter().filter_map(|(chunk, piece)| match piece {
+                    Piece::Stored(bytes) => Some(Touched { chunk, bytes }),
+                    _ => None,
+                }));
             }
         }
         if touched.is_empty() {
@@ -308,7 +347,8 @@ impl Store {
                 let codes = decoder
                     .decode(bytes, codec, voxels)
                     .map_err(|problem| damaged(chunk, problem))?;
-                target.place_codes(&layout, chunk, inside, codes, entry.quantisation);
+                let voxels = Voxels::Codes(codes);
+                target.place(&layout, &[(chunk, voxels)], inside, entry.quantisation);
                 self.kept.put(index, number(chunk), codes);
                 Ok(())
             })
@@ -364,46 +404,49 @@ impl Store {
 }
 
 impl Target<'_> {
-    /// Calls `row` for every run of voxels along x that chunk and box share, with the first one's
-    /// place in the chunk and the run in the output.
+    /// Puts the values of chunks that follow each other along x where they go, row by row, so that
+    /// memory is written in its order.
     fn place(
         &mut self,
         layout: &Layout,
-        chunk: [usize; 3],
+        chunks: &[([usize; 3], Voxels<'_>)],
         inside: &[Range<usize>; 3],
-        mut row: impl FnMut(usize, &mut [f32]),
-    ) {
-        let origin = [0, 1, 2].map(|a| chunk[a] * layout.chunk[a]);
-        let [xs, ys, zs] = [0, 1, 2].map(|a| {
-            inside[a].start.max(origin[a])..inside[a].end.min(origin[a] + layout.chunk[a])
-        });
-        let to = |a: usize, voxel: usize| (voxel as i64 - self.start[a]) as usize;
-        for z in zs {
-            for y in ys.clone() {
-                let from = xs.start - origin[0]
-                    + layout.chunk[0] * (y - origin[1] + layout.chunk[1] * (z - origin[2]));
-                let first = to(0, xs.start) + self.size[0] * (to(1, y) + self.size[1] * to(2, z));
-                row(from, &mut self.out[first..first + xs.len()]);
-            }
-        }
-    }
-
-    /// Puts the values of a chunk where they go.
-    fn place_codes(
-        &mut self,
-        layout: &Layout,
-        chunk: [usize; 3],
-        inside: &[Range<usize>; 3],
-        codes: &[u16],
         quantisation: Option<Quantisation>,
     ) {
-        self.place(layout, chunk, inside, |from, to| {
-            values(&codes[from..from + to.len()], quantisation, to);
-        });
-    }
-
-    fn fill(&mut self, layout: &Layout, chunk: [usize; 3], inside: &[Range<usize>; 3], value: f32) {
-        self.place(layout, chunk, inside, |_, to| to.fill(value));
+        let Some(([_, j, k], _)) = chunks.first() else {
+            return;
+        };
+        let along = |a: usize, chunk: usize| {
+            let origin = chunk * layout.chunk[a];
+            let voxels = inside[a].start.max(origin)..inside[a].end.min(origin + layout.chunk[a]);
+            (origin, voxels)
+        };
+        let to = |a: usize, voxel: usize| (voxel as i64 - self.start[a]) as usize;
+        let runs: Vec<_> = chunks
+            .iter()
+            .map(|&([i, ..], voxels)| {
+                let (origin, xs) = along(0, i);
+                (xs.start - origin, to(0, xs.start)..to(0, xs.end), voxels)
+            })
+            .collect();
+        let ((first_y, ys), (first_z, zs)) = (along(1, *j), along(2, *k));
+        for z in zs {
+            for y in ys.clone() {
+                let row = layout.chunk[0] * (y - first_y + layout.chunk[1] * (z - first_z));
+                let out = self.size[0] * (to(1, y) + self.size[1] * to(2, z));
+                let out = &mut self.out[out..out + self.size[0]];
+                for (from, xs, voxels) in &runs {
+                    let out = &mut out[xs.clone()];
+                    match voxels {
+                        Voxels::Codes(codes) => {
+                            let from = row + from;
+                            values(&codes[from..from + out.len()], quantisation, out);
+                        }
+                        Voxels::Fill(value) => out.fill(*value),
+                    }
+                }
+            }
+        }
     }
 }
 

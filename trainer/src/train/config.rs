@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use super::adamw::AdamWConfig;
 use super::error::{Result, TrainError};
+use super::memory;
 use super::schedule::Schedule;
 use super::sections::{
     self, OutputConfig, RunConfig, accumulate, check, patch_size, positive, share,
 };
 use super::task::Settings;
 use crate::loader::Damage;
+use crate::store::{CacheOptions, OpenOptions};
 
 /// What `amaes pretrain` does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -61,6 +63,47 @@ pub struct DataConfig {
     pub threads: usize,
     /// Batches that wait ready at most.
     pub queue: usize,
+    /// MiB of decoded chunks that a process keeps in memory, two bytes a voxel, taken as they are
+    /// read; 0 keeps none.
+    pub memory_mib: u64,
+    /// A folder that keeps what was fetched of a store that is not on the file system.
+    pub cache: Option<PathBuf>,
+    /// MiB that it may take.
+    pub cache_mib: u64,
+}
+
+/// MiB of the largest memory and disk cache that can be asked for: 1 TiB and 1 PiB.
+const MOST_MEMORY: u64 = 1 << 20;
+const MOST_CACHE: u64 = 1 << 30;
+
+impl DataConfig {
+    /// How the store is opened.
+    pub(super) fn options(&self) -> Result<OpenOptions> {
+        self.keeping()?;
+        let bytes = |mib: u64| mib << 20;
+        let cache = self.cache.as_ref().map(|folder| CacheOptions {
+            folder: folder.clone(),
+            bytes: bytes(self.cache_mib),
+        });
+        Ok(OpenOptions {
+            memory: usize::try_from(bytes(self.memory_mib)).unwrap_or(usize::MAX),
+            cache,
+            ..OpenOptions::default()
+        })
+    }
+
+    /// Checks what is kept of the store.
+    fn keeping(&self) -> Result<()> {
+        let total = memory::total_mib().unwrap_or(MOST_MEMORY as f64);
+        let most = (total as u64).min(MOST_MEMORY);
+        check("data.memory_mib", self.memory_mib <= most, || {
+            format!("{}: at most {most}, the machine's memory", self.memory_mib)
+        })?;
+        let holds = (4..=MOST_CACHE).contains(&self.cache_mib);
+        check("data.cache_mib", holds, || {
+            format!("{} is not within 4 to {MOST_CACHE}", self.cache_mib)
+        })
+    }
 }
 
 /// A part of a corpus.
@@ -181,6 +224,9 @@ impl Default for DataConfig {
             damage: Damage::Stop,
             threads: 0,
             queue: 4,
+            memory_mib: 1024,
+            cache: None,
+            cache_mib: 65_536,
         }
     }
 }
@@ -353,6 +399,7 @@ impl PretrainConfig {
         share("data.validation", self.data.validation, true)?;
         share("data.foreground", self.data.foreground, false)?;
         positive("data.queue", self.data.queue as u64)?;
+        self.data.keeping()?;
         let spec = self.spec();
         spec.validate()
             .map_err(|e| TrainError::config("model", e.to_string()))?;

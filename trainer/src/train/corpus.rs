@@ -31,6 +31,16 @@ pub struct Corpus {
 }
 
 impl Corpus {
+    /// Opens the configured store and divides it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store, and as [`new`](Self::new).
+    pub fn open(config: &PretrainConfig) -> Result<Self> {
+        let store = Store::open_with(&config.data.store, &config.data.options()?)?;
+        Self::new(store, config)
+    }
+
     /// Holds out the configured share of the volumes, drawn by the seed and their names: at least
     /// one where a share is asked for, and never all. They are the same for every `data.size`,
     /// which takes the first of the others.

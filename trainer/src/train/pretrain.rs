@@ -22,7 +22,6 @@ use super::schedule::Schedule;
 use super::step::Learner;
 use super::task::{Common, Settings, Task};
 use crate::model::{self, Beside};
-use crate::store::Store;
 
 /// Pictures show this many samples at most.
 const ROWS: usize = 4;
@@ -117,7 +116,7 @@ pub fn run_from(
     from: Option<&Checkpoint>,
     setting: Setting<'_>,
 ) -> Result<Ended> {
-    let corpus = Corpus::new(Store::open(&config.data.store)?, config)?;
+    let corpus = Corpus::open(config)?;
     let task = Pretraining::new(
         config.clone(),
         corpus.plan().clone(),
