@@ -4,6 +4,7 @@ mod decoder;
 mod error;
 mod mednext;
 mod meshnet;
+mod segments;
 mod spec;
 mod unet;
 
@@ -14,5 +15,6 @@ pub use self::mednext::{
     MedNeXtOut,
 };
 pub use self::meshnet::{MeshNet, MeshNetConfig, MeshNetLayer};
+pub use self::segments::Tape;
 pub use self::spec::{Model, Spec};
 pub use self::unet::{UNet, UNetConfig, UNetEncoder, UNetHead};

@@ -1,8 +1,13 @@
 //! The sizes of the published networks.
 
-use amaes_core::model::{MedNeXtConfig, Spec, UNetConfig};
+use amaes::train::gradients::{FlatGradients, GradientSum};
+use amaes::train::network::Network;
+use amaes_core::model::{
+    MedNeXtConfig, MeshNetConfig, MeshNetLayer, Model, Spec, UNetConfig, UNetHead,
+};
+use amaes_core::nn::Activation;
 use amaes_core::weights::{parameters, parameters_of};
-use burn::tensor::Device;
+use burn::tensor::{Device, Distribution, Tensor};
 
 fn count(spec: &Spec, prefix: &str) -> usize {
     let all = parameters(spec).expect("a valid network");
@@ -68,7 +73,6 @@ fn modules_have_the_parameters_of_their_specs() {
 
 #[test]
 fn every_size_runs_and_has_gradients() {
-    use burn::tensor::Tensor;
     let device = Device::flex().autodiff();
     let small = |c: MedNeXtConfig| MedNeXtConfig { filters: 2, ..c };
     for spec in [
@@ -85,5 +89,86 @@ fn every_size_runs_and_has_gradients() {
         assert_eq!(out.dims(), [1, 3, 16, 32, 48]);
         let gradient = x.grad(&out.square().mean().backward()).expect("a gradient");
         assert!(gradient.into_data().iter::<f32>().all(f32::is_finite));
+    }
+}
+
+/// The output and the gradients of its mean square.
+fn gradients(model: &Model, x: &Tensor<5>, checkpoint: bool) -> (Vec<f32>, FlatGradients) {
+    let network = Network::new(model, checkpoint);
+    let output = network.forward(x.clone());
+    let loss = output.clone().square().mean();
+    let mut sum = GradientSum::default();
+    network.backward(loss, |gradients| sum.add(model, gradients));
+    let output = output.into_data().iter::<f32>().collect();
+    (output, sum.flat(model))
+}
+
+#[test]
+fn checkpointing_changes_no_gradient() {
+    let device = Device::flex();
+    device.seed(3);
+    let unet = |head| {
+        Spec::UNet(UNetConfig {
+            filters: 4,
+            head,
+            ..UNetConfig::b(1, 2)
+        })
+    };
+    let mednext = || MedNeXtConfig {
+        filters: 4,
+        ..MedNeXtConfig::s(1, 2)
+    };
+    let meshnet = |norm| {
+        Spec::MeshNet(MeshNetConfig {
+            in_channels: 1,
+            out_channels: 2,
+            layers: [1, 2, 1]
+                .map(|dilation| MeshNetLayer {
+                    channels: 5,
+                    dilation,
+                })
+                .to_vec(),
+            activation: Activation::Elu,
+            norm,
+            bias: true,
+        })
+    };
+    for spec in [
+        unet(UNetHead::Segmentation),
+        unet(UNetHead::Light),
+        unet(UNetHead::Standard),
+        unet(UNetHead::LightSkips),
+        Spec::MedNeXt(mednext()),
+        Spec::MedNeXt(mednext().light()),
+        Spec::MedNeXt(mednext().native()),
+        meshnet(true),
+        meshnet(false),
+    ] {
+        let model = spec
+            .init(&device.clone().autodiff())
+            .expect("a valid network");
+        assert!(model.has_segments(), "{spec:?}");
+        let x = Tensor::<5>::random([2, 1, 32, 48, 32], Distribution::Default, &device);
+        let (output, kept) = gradients(&model, &x, false);
+        let (again, checkpointed) = gradients(&model, &x, true);
+        let largest = output.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+        let differences = output.iter().zip(&again).map(|(a, b)| (a - b).abs());
+        let error = differences.fold(0.0, f32::max);
+        assert!(
+            error <= 1e-4 * largest,
+            "{spec:?}: the output is off by {error} of {largest}"
+        );
+
+        let length = |t: &Tensor<1>| t.clone().square().sum().sqrt().into_scalar::<f32>();
+        let longest = kept.0.iter().map(&length).fold(0.0, f32::max);
+        for (n, (a, b)) in kept.0.iter().zip(&checkpointed.0).enumerate() {
+            let error = length(&(a.clone() - b.clone()));
+            // Biases before a norm have gradients of rounding alone.
+            let allowed = 1e-4 * length(a) + 1e-4 * longest;
+            assert!(
+                error <= allowed,
+                "{spec:?}: parameter {n} is off by {error}"
+            );
+        }
     }
 }

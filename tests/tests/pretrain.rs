@@ -93,9 +93,9 @@ fn samples(io: &StateDict, step: usize) -> (Vec<Sample>, usize) {
     (samples.collect(), size)
 }
 
-fn learner(mut pth: StateDict, size: usize) -> (Learner, Spec) {
+fn learner(mut pth: StateDict, config: &PretrainConfig) -> (Learner, Spec) {
     let spec = identify(&mut pth, None).expect("a known network").spec;
-    let learner = Learner::new(config(size).settings(), &spec, &pth, &Device::flex());
+    let learner = Learner::new(config.settings(), &spec, &pth, &Device::flex());
     (learner.expect("its weights"), spec)
 }
 
@@ -178,14 +178,17 @@ fn three_steps_are_pytorchs() {
         steps: 5,
         floor: 0.0,
     };
-    for name in ["unet_pre_4_32", "mednext_light_4_1_32"] {
+    let names = ["unet_pre_4_32", "mednext_light_4_1_32"];
+    for (name, checkpoint) in names.into_iter().flat_map(|n| [(n, false), (n, true)]) {
         let Some((pth, io)) = golden(name) else {
             continue;
         };
         let expected = &reference[name];
         let size = samples(&io, 0).1;
-        let (mut learner, spec) = learner(pth, size);
-        let task = Pretraining::new(config(size), Plan::reference(), 1, Vec::new());
+        let mut config = config(size);
+        config.training.checkpoint_activations = checkpoint;
+        let (mut learner, spec) = learner(pth, &config);
+        let task = Pretraining::new(config, Plan::reference(), 1, Vec::new());
         let mut travelled = 0.0;
         for (n, step) in expected["steps"]
             .as_array()

@@ -14,6 +14,7 @@ pub mod log;
 pub mod memory;
 #[cfg(feature = "mpi")]
 pub mod mpi;
+pub mod network;
 pub mod picture;
 pub mod pretrain;
 pub mod run;

@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 
+use super::segments::Segments;
 use crate::kernel::Normalized;
 use crate::nn::{
     Conv3d, Conv3dConfig, ConvStage, ConvStageConfig, ConvTranspose3d, ConvTranspose3dConfig,
@@ -83,6 +84,37 @@ impl UNetDecoder {
     /// - output: `[batch, 1, depth, height, width]`
     pub fn classify(&self, features: [Normalized; 5]) -> Tensor<5, Int> {
         self.out_conv.classify(self.decode(features))
+    }
+
+    /// Whether each stage reads the encoder's output of its level too.
+    pub(super) fn skips(&self) -> bool {
+        self.skips
+    }
+
+    /// Adds a segment a stage, the last with the 1x1x1 convolution; `features` are the places of an
+    /// encoder's outputs, finest first.
+    pub(super) fn segments<'a>(&'a self, segments: &mut Segments<'a>, features: [usize; 5]) {
+        let [x0, x1, x2, x3, mut x] = features;
+        for (n, (upsample, conv, skip)) in [
+            (&self.upsample1, &self.decoder_conv1, x3),
+            (&self.upsample2, &self.decoder_conv2, x2),
+            (&self.upsample3, &self.decoder_conv3, x1),
+            (&self.upsample4, &self.decoder_conv4, x0),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let reads = [x, skip];
+            let reads = &reads[..if self.skips { 2 } else { 1 }];
+            x = segments.push(reads, move |x| {
+                let skip = x.get(1).cloned().map(Normalized::from);
+                let x = stage(upsample, conv, x[0].clone().into(), skip);
+                match n {
+                    3 => self.out_conv.forward_joined(&[x], None, None),
+                    _ => x.into_tensor(),
+                }
+            });
+        }
     }
 
     fn decode(&self, features: [Normalized; 5]) -> Normalized {

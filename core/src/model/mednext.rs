@@ -5,6 +5,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::segments::Segments;
 use super::spec::{MAX_CHANNELS, in_range};
 use super::{SpecError, UNetDecoder, UNetHead};
 use crate::nn::{
@@ -336,7 +337,46 @@ impl MedNeXt {
     }
 }
 
+impl MedNeXt {
+    /// A segment a block.
+    pub(super) fn segments(&self) -> Segments<'_> {
+        let mut segments = Segments::new();
+        let features = self.encoder.segments(&mut segments);
+        match (&self.pred_head, &self.rec_head) {
+            (Some(MedNeXtHead::Plain(head)), _) | (None, Some(head)) => {
+                head.segments(&mut segments, features);
+            }
+            (Some(MedNeXtHead::Native(head)), _) => head.segments(&mut segments, features),
+            (None, None) => unreachable!("a MedNeXt is built with one head"),
+        }
+        segments
+    }
+}
+
 impl MedNeXtEncoder {
+    /// Adds a segment for the stem and one a block; the places of the levels' outputs.
+    fn segments<'a>(&'a self, segments: &mut Segments<'a>) -> [usize; 5] {
+        let stem = segments.push(&[Segments::INPUT], |x| self.stem.forward(x[0].clone()));
+        let mut places = [stem; 5];
+        for (n, (down, stage)) in [
+            (None, &self.enc_block_0),
+            (Some(&self.down_0), &self.enc_block_1),
+            (Some(&self.down_1), &self.enc_block_2),
+            (Some(&self.down_2), &self.enc_block_3),
+            (Some(&self.down_3), &self.bottleneck),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let mut x = places[n.saturating_sub(1)];
+            for block in down.into_iter().chain(stage) {
+                x = segments.push(&[x], |x| block.forward(x[0].clone()));
+            }
+            places[n] = x;
+        }
+        places
+    }
+
     /// The outputs of the five levels, finest first.
     ///
     /// # Shapes
@@ -372,6 +412,23 @@ impl MedNeXtNativeDecoder {
     /// - output: `[batch, 1, depth, height, width]`
     pub fn classify(&self, features: [Tensor<5>; 5]) -> Tensor<5, Int> {
         self.out_0.conv_out.classify(self.decode(features))
+    }
+
+    /// Adds a segment a block, and one for the output.
+    fn segments<'a>(&'a self, segments: &mut Segments<'a>, features: [usize; 5]) {
+        let [x0, x1, x2, x3, mut x] = features;
+        for (up, stage, skip) in [
+            (&self.up_3, &self.dec_block_3, x3),
+            (&self.up_2, &self.dec_block_2, x2),
+            (&self.up_1, &self.dec_block_1, x1),
+            (&self.up_0, &self.dec_block_0, x0),
+        ] {
+            x = segments.push(&[x, skip], |x| x[1].clone() + up.forward(x[0].clone()));
+            for block in stage {
+                x = segments.push(&[x], |x| block.forward(x[0].clone()));
+            }
+        }
+        segments.push(&[x], |x| self.out_0.conv_out.forward(x[0].clone()));
     }
 
     fn decode(&self, features: [Tensor<5>; 5]) -> Tensor<5> {

@@ -6,6 +6,7 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::SpecError;
+use super::segments::Segments;
 use super::spec::{MAX_CHANNELS, in_range};
 use crate::kernel::Normalized;
 use crate::nn::{Activation, Conv3d, Conv3dConfig, InstanceNorm, InstanceNormConfig};
@@ -135,12 +136,29 @@ impl MeshNet {
     }
 
     fn features(&self, x: Tensor<5>) -> Normalized {
-        (0..self.dilations.len()).fold(x.into(), |x: Normalized, i| match &self.norm {
+        (0..self.dilations.len()).fold(x.into(), |x, i| self.whole_layer(i, x))
+    }
+
+    fn whole_layer(&self, i: usize, x: Normalized) -> Normalized {
+        match &self.norm {
             Some(norm) => self.convs[i].forward_normalized(&[x], norm, Some(self.activation)),
             None => self.convs[i]
                 .forward_joined(&[x], Some(self.activation), None)
                 .into(),
-        })
+        }
+    }
+
+    /// A segment a layer.
+    pub(super) fn segments(&self) -> Segments<'_> {
+        let mut segments = Segments::new();
+        let mut x = Segments::INPUT;
+        for i in 0..self.dilations.len() {
+            x = segments.push(&[x], move |x| {
+                self.whole_layer(i, x[0].clone().into()).into_tensor()
+            });
+        }
+        segments.push(&[x], |x| self.classifier().forward(x[0].clone()));
+        segments
     }
 
     fn classifier(&self) -> &Conv3d {

@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::segments::Segments;
 use super::{MedNeXt, MedNeXtConfig, MeshNet, MeshNetConfig, SpecError, UNet, UNetConfig};
 
 /// Which network, and its sizes.
@@ -136,6 +137,15 @@ impl Model {
             Self::UNet(net) => net.forward(x),
             Self::MedNeXt(net) => net.forward(x),
             Self::MeshNet(net) => net.forward(x),
+        }
+    }
+
+    /// Its segments, for activation checkpointing.
+    pub(super) fn segments(&self) -> Option<Segments<'_>> {
+        match self {
+            Self::UNet(net) => Some(net.segments()),
+            Self::MedNeXt(net) => Some(net.segments()),
+            Self::MeshNet(net) => Some(net.segments()),
         }
     }
 

@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::segments::Segments;
 use super::spec::{MAX_CHANNELS, in_range};
 use super::{SpecError, UNetDecoder, UNetDecoderConfig};
 use crate::kernel::{self, Normalized};
@@ -189,6 +190,14 @@ impl UNet {
         self.head().classify(self.encoder.forward(x))
     }
 
+    pub(super) fn segments(&self) -> Segments<'_> {
+        let mut segments = Segments::new();
+        let head = self.head();
+        let features = self.encoder.segments(&mut segments, head.skips());
+        head.segments(&mut segments, features);
+        segments
+    }
+
     fn head(&self) -> &UNetDecoder {
         match self.pred_head.as_ref().or(self.rec_head.as_ref()) {
             Some(head) => head,
@@ -212,5 +221,39 @@ impl UNetEncoder {
         let x3 = self.encoder_conv3.forward(&pool(&x2));
         let x4 = self.encoder_conv4.forward(&pool(&x3));
         [x0, x1, x2, x3, x4]
+    }
+
+    /// Adds a segment a level; the places of their outputs. Where no decoder reads the first four,
+    /// they are kept pooled, an eighth of the size.
+    fn segments<'a>(&'a self, segments: &mut Segments<'a>, skips: bool) -> [usize; 5] {
+        let first = segments.push(&[Segments::INPUT], move |x| {
+            let x = self.in_conv.forward(&[x[0].clone().into()]);
+            level(x, skips)
+        });
+        let mut places = [first; 5];
+        let below = [
+            &self.encoder_conv1,
+            &self.encoder_conv2,
+            &self.encoder_conv3,
+            &self.encoder_conv4,
+        ];
+        for (n, stage) in below.into_iter().enumerate() {
+            places[n + 1] = segments.push(&[places[n]], move |x| {
+                let x = match skips {
+                    true => kernel::max_pool2(x[0].clone()),
+                    false => x[0].clone(),
+                };
+                level(stage.forward(&[x.into()]), skips || n == 3)
+            });
+        }
+        places
+    }
+}
+
+/// The output of a level, whole or pooled.
+fn level(x: Normalized, whole: bool) -> Tensor<5> {
+    match whole {
+        true => x.into_tensor(),
+        false => kernel::max_pool2_from(x),
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 const DIGITS: usize = 12;
 
 /// Settings that change where, when and how fast a run goes, but not its result.
-const IRRELEVANT: [&str; 16] = [
+const IRRELEVANT: [&str; 17] = [
     "run.name",
     "run.folder",
     "run.device",
@@ -19,6 +19,7 @@ const IRRELEVANT: [&str; 16] = [
     "loader.threads",
     "loader.queue",
     "loader.memory_mib",
+    "training.checkpoint_activations",
     "output.checkpoint_every",
     "output.keep",
     "output.milestone",

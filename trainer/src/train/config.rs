@@ -211,6 +211,9 @@ pub struct TrainingConfig {
     pub accumulate: usize,
     /// Decay of the running average of the weights, such as 0.999; none is kept without it.
     pub ema: Option<f64>,
+    /// Computes activations again in the backward pass in place of keeping them: less memory, a
+    /// third more time.
+    pub checkpoint_activations: bool,
 }
 
 impl Default for DataConfig {
@@ -267,6 +270,7 @@ impl Default for TrainingConfig {
             clip: None,
             accumulate: 1,
             ema: None,
+            checkpoint_activations: false,
         }
     }
 }
@@ -369,6 +373,7 @@ impl PretrainConfig {
             clip: self.training.clip,
             ema: self.training.ema,
             frozen: 0,
+            checkpoint_activations: self.training.checkpoint_activations,
         }
     }
 

@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicBool;
 use amaes_core::augment::{AugmentConfig, Pipeline, Preset};
 use amaes_core::label::LabelTable;
 use amaes_core::loss::dice_cross_entropy;
-use amaes_core::model::{Model, Spec};
+use amaes_core::model::Spec;
 use amaes_core::preprocess::Plan;
 use burn::tensor::{Device, Tensor};
 
@@ -33,6 +33,7 @@ use super::error::{Result, TrainError};
 use super::exchange::Exchange;
 use super::log::{self, Record, Validation};
 use super::memory;
+use super::network::Network;
 use super::run::{Ended, First, Run, Setting, Start};
 use super::sections::patch_size;
 use super::step::Learner;
@@ -299,9 +300,9 @@ impl Task for Finetuning {
         self.rates.at(step)
     }
 
-    fn loss(&self, model: &Model, samples: &[Sample], device: &Device) -> [Tensor<1>; 3] {
+    fn loss(&self, network: &Network<'_>, samples: &[Sample], device: &Device) -> [Tensor<1>; 3] {
         let batch = Batch::new(samples, self.config.patch.size, device);
-        let logits = model.forward(batch.image);
+        let logits = network.forward(batch.image);
         let found = dice_cross_entropy(logits, batch.labels, &self.config.loss);
         [found.loss, found.dice, found.cross_entropy]
     }

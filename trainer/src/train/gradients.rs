@@ -10,23 +10,6 @@ use burn::tensor::{Gradients, Tensor};
 pub struct FlatGradients(pub Vec<Tensor<1>>);
 
 impl FlatGradients {
-    /// Takes the gradients of a module's parameters.
-    pub fn take<M: Module>(module: &M, gradients: &mut Gradients) -> Self {
-        let mut taker = Taker {
-            gradients,
-            taken: Vec::new(),
-        };
-        module.visit(&mut taker);
-        Self(taker.taken)
-    }
-
-    /// Adds others of the same module.
-    #[must_use]
-    pub fn plus(self, others: Self) -> Self {
-        let sums = self.0.into_iter().zip(others.0).map(|(a, b)| a + b);
-        Self(sums.collect())
-    }
-
     /// Multiplies all by a number.
     #[must_use]
     pub fn scaled(self, factor: f64) -> Self {
@@ -43,21 +26,67 @@ impl FlatGradients {
     }
 }
 
-struct Taker<'a> {
-    gradients: &'a mut Gradients,
-    taken: Vec<Tensor<1>>,
+/// The sum of the gradients of several backward passes.
+#[derive(Debug, Default)]
+pub struct GradientSum(Vec<Option<Tensor<1>>>);
+
+impl GradientSum {
+    /// Takes the gradients of a module's parameters and adds them.
+    pub fn add<M: Module>(&mut self, module: &M, gradients: &mut Gradients) {
+        let mut adder = Adder {
+            sums: &mut self.0,
+            gradients,
+            next: 0,
+        };
+        module.visit(&mut adder);
+    }
+
+    /// The sum, for the same module.
+    pub fn flat<M: Module>(self, module: &M) -> FlatGradients {
+        let mut flattener = Flattener {
+            sums: self.0.into_iter(),
+            flat: Vec::new(),
+        };
+        module.visit(&mut flattener);
+        FlatGradients(flattener.flat)
+    }
 }
 
-impl ModuleVisitor for Taker<'_> {
+struct Adder<'a> {
+    sums: &'a mut Vec<Option<Tensor<1>>>,
+    gradients: &'a mut Gradients,
+    next: usize,
+}
+
+impl ModuleVisitor for Adder<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let value = param.val();
-        let gradient = match param.is_require_grad() {
-            true => value.grad_remove(self.gradients),
-            false => None,
-        };
-        self.taken.push(match gradient {
-            Some(gradient) => gradient.reshape([-1]),
-            None => value.inner().zeros_like().reshape([-1]),
-        });
+        if self.sums.len() == self.next {
+            self.sums.push(None);
+        }
+        let sum = &mut self.sums[self.next];
+        self.next += 1;
+        if !param.is_require_grad() {
+            return;
+        }
+        if let Some(gradient) = param.val().grad_remove(self.gradients) {
+            let gradient = gradient.reshape([-1]);
+            *sum = Some(match sum.take() {
+                Some(sum) => sum + gradient,
+                None => gradient,
+            });
+        }
+    }
+}
+
+struct Flattener {
+    sums: std::vec::IntoIter<Option<Tensor<1>>>,
+    flat: Vec<Tensor<1>>,
+}
+
+impl ModuleVisitor for Flattener {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let sum = self.sums.next().flatten();
+        let zeros = || param.val().inner().zeros_like().reshape([-1]);
+        self.flat.push(sum.unwrap_or_else(zeros));
     }
 }

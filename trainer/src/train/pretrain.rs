@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use amaes_core::model::{Model, Spec};
+use amaes_core::model::Spec;
 use amaes_core::preprocess::Plan;
 use amaes_core::pretext::reconstruction;
 use amaes_core::weights::{StateDict, initial};
@@ -15,6 +15,7 @@ use super::config::PretrainConfig;
 use super::corpus::{Corpus, Stream};
 use super::error::{Result, TrainError};
 use super::log::{self, Record, Validation};
+use super::network::Network;
 use super::picture;
 use super::run::{Ended, Run, Setting, Start};
 use super::sample::{Batch, Sample};
@@ -175,9 +176,9 @@ impl Task for Pretraining {
         self.schedule.at(step)
     }
 
-    fn loss(&self, model: &Model, samples: &[Sample], device: &Device) -> [Tensor<1>; 3] {
+    fn loss(&self, network: &Network<'_>, samples: &[Sample], device: &Device) -> [Tensor<1>; 3] {
         let batch = Batch::new(samples, self.config.patch.size, device);
-        let output = model.forward(batch.input);
+        let output = network.forward(batch.input);
         let over = self.config.patch.loss;
         let found = reconstruction(output, batch.target, batch.mask, over);
         [found.loss, found.masked, found.visible]

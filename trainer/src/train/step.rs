@@ -10,7 +10,8 @@ use super::average::{Average, reshaped};
 use super::checkpoint::Checkpoint;
 use super::error::{Result, TrainError};
 use super::exchange::{Exchange, mean_gradients};
-use super::gradients::FlatGradients;
+use super::gradients::GradientSum;
+use super::network::Network;
 use super::task::{Settings, Task};
 
 /// A network in training: its weights, optimiser and average.
@@ -39,7 +40,7 @@ impl Learner {
         weights: &StateDict,
         device: &Device,
     ) -> Result<Self> {
-        let model = build(spec, weights, device)?;
+        let model = build(spec, weights, settings, device)?;
         let average = settings.ema.map(|decay| Average::new(decay, &model));
         let encoder = in_encoder(&model, spec);
         let optimizer = AdamW::new(settings.optimizer).delayed(delays(&encoder, settings.frozen));
@@ -60,7 +61,7 @@ impl Learner {
     ///
     /// [`TrainError`] when the checkpoint's tensors are not the network's.
     pub fn resume(settings: Settings, checkpoint: &Checkpoint, device: &Device) -> Result<Self> {
-        let model = build(&checkpoint.state.spec, &checkpoint.model, device)?;
+        let model = build(&checkpoint.state.spec, &checkpoint.model, settings, device)?;
         let mut moments = Vec::with_capacity(checkpoint.moments.len());
         if checkpoint.state.step > 0 {
             for (name, shape) in parameters_of(&model) {
@@ -114,25 +115,23 @@ impl Learner {
         self.freeze(self.steps() < self.settings.frozen);
         let parts = self.settings.accumulate.clamp(1, samples.len().max(1));
         let size = samples.len().div_ceil(parts);
-        let mut sum: Option<FlatGradients> = None;
+        let mut sum = GradientSum::default();
         let mut losses = [0.0_f32; 3];
         for start in (0..samples.len()).step_by(size) {
             let range = start..(start + size).min(samples.len());
             let share = range.len() as f64 / samples.len() as f64;
-            let result = task.loss(&self.model, &samples[range], &self.device);
-            let mut gradients = (result[0].clone() * share).backward();
-            let gradients = FlatGradients::take(&self.model, &mut gradients);
-            sum = Some(match sum {
-                Some(sum) => sum.plus(gradients),
-                None => gradients,
-            });
+            let network = Network::new(&self.model, self.settings.checkpoint_activations);
+            let result = task.loss(&network, &samples[range], &self.device);
+            let loss = result[0].clone() * share;
+            network.backward(loss, |gradients| sum.add(&self.model, gradients));
             for (total, value) in losses.iter_mut().zip(read(result)) {
                 *total += share as f32 * value;
             }
         }
-        let Some(gradients) = sum else {
+        if samples.is_empty() {
             return Err(TrainError::config("patch.batch", "a step without a sample"));
-        };
+        }
+        let gradients = sum.flat(&self.model);
         let mut gradients = mean_gradients(gradients, with)?;
         with.sum(&mut losses)?;
         let world = with.world() as f64;
@@ -157,7 +156,8 @@ impl Learner {
 
     /// The losses of some samples, without learning from them.
     pub fn evaluate<T: Task>(&self, task: &T, samples: &[T::Sample]) -> T::Losses {
-        let result = task.loss(&self.model(), samples, &self.device);
+        let model = self.model();
+        let result = task.loss(&Network::new(&model, false), samples, &self.device);
         T::losses(read(result).map(f64::from))
     }
 
@@ -251,10 +251,17 @@ impl ModuleMapper for Freezer<'_> {
     }
 }
 
-fn build(spec: &Spec, weights: &StateDict, device: &Device) -> Result<Model> {
+fn build(spec: &Spec, weights: &StateDict, settings: Settings, device: &Device) -> Result<Model> {
     let model = spec
         .init(&device.clone().autodiff())
         .map_err(|e| TrainError::config("model", e.to_string()))?;
+    if settings.checkpoint_activations && !model.has_segments() {
+        let message = format!("{} is not divided into segments", spec.name());
+        return Err(TrainError::config(
+            "training.checkpoint_activations",
+            message,
+        ));
+    }
     let (model, _) = load_into(model, weights, &LoadOptions::default())?;
     Ok(model)
 }

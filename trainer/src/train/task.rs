@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use amaes_core::label::LabelTable;
-use amaes_core::model::{Model, Spec};
+use amaes_core::model::Spec;
 use amaes_core::preprocess::Plan;
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::adamw::AdamWConfig;
 use super::error::Result;
 use super::log::{self, Validation};
+use super::network::Network;
 use super::sections::{OutputConfig, RunConfig};
 use super::step::Learner;
 
@@ -50,7 +51,12 @@ pub trait Task {
     fn lr(&self, step: u64) -> f64;
 
     /// What is minimised, and two parts of it that are logged, each `[1]`.
-    fn loss(&self, model: &Model, samples: &[Self::Sample], device: &Device) -> [Tensor<1>; 3];
+    fn loss(
+        &self,
+        network: &Network<'_>,
+        samples: &[Self::Sample],
+        device: &Device,
+    ) -> [Tensor<1>; 3];
 
     /// The losses that [`loss`](Self::loss) found.
     fn losses(values: [f64; 3]) -> Self::Losses;
@@ -111,6 +117,8 @@ pub struct Settings {
     pub ema: Option<f64>,
     /// First steps in which the encoder stays as it is.
     pub frozen: u64,
+    /// Whether activations are computed again in the backward pass, in place of being kept.
+    pub checkpoint_activations: bool,
 }
 
 /// Which weights a run is for: the last, unless validation chooses them.

@@ -141,6 +141,9 @@ pub struct TrainingConfig {
     /// Decay of the running average of the weights, such as 0.999; none is kept without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema: Option<f64>,
+    /// Computes activations again in the backward pass in place of keeping them: less memory, a
+    /// third more time.
+    pub checkpoint_activations: bool,
     /// Which weights the run is for.
     pub select: Select,
     /// Validations without a better one after which the run ends; with `select = "best"`.
@@ -222,6 +225,7 @@ impl Default for TrainingConfig {
             clip: None,
             accumulate: 1,
             ema: None,
+            checkpoint_activations: false,
             select: Select::Last,
             patience: None,
         }
@@ -318,6 +322,7 @@ impl FinetuneConfig {
             accumulate: self.training.accumulate,
             clip: self.training.clip,
             ema: self.training.ema,
+            checkpoint_activations: self.training.checkpoint_activations,
             frozen: self.training.frozen,
         }
     }

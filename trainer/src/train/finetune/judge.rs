@@ -20,6 +20,7 @@ use crate::picture::{Grid, Slice};
 use crate::train::corpus::to_c_order;
 use crate::train::error::Result;
 use crate::train::log::Validation;
+use crate::train::network::Network;
 use crate::train::step::Learner;
 use crate::train::task::Task;
 
@@ -46,7 +47,7 @@ pub(super) fn validate(
         let id = &task.cases.dataset.cases[index].id;
         let mut random = Random::new(task.config.run.seed, name_hash(id));
         let sample = sampler.of(&case, &mut random)?;
-        let found = task.loss(&model, &[sample], learner.device());
+        let found = task.loss(&Network::new(&model, false), &[sample], learner.device());
         for (sum, loss) in losses.iter_mut().zip(found) {
             *sum += f64::from(loss.inner().into_scalar::<f32>());
         }
