@@ -11,6 +11,7 @@ use burn::Tensor;
 
 use crate::nn::Activation;
 
+mod attention;
 #[cfg(feature = "flex")]
 mod cpu;
 #[cfg(any(feature = "flex", feature = "cube"))]
@@ -22,6 +23,7 @@ mod flex_op;
 mod fused;
 #[cfg(feature = "cube")]
 mod gpu;
+mod layer_norm;
 mod normalized;
 #[cfg(any(feature = "flex", feature = "cube"))]
 mod op;
@@ -33,12 +35,14 @@ mod shape;
 #[cfg(all(test, any(feature = "flex", feature = "cube")))]
 mod tests;
 
+pub use self::attention::{Windows, window_attention};
 pub use self::fused::{
     NormParameters, conv_transpose3d_from, conv3d_argmax, conv3d_joined, conv3d_normalized,
     depthwise_conv3d_normalized, max_pool2_from,
 };
 #[cfg(feature = "cube")]
 pub use self::gpu::{AdapterClass, GpuTiles, adapter_name, set_gpu_tiles};
+pub use self::layer_norm::layer_norm;
 pub use self::normalized::Normalized;
 pub use self::options::Conv3dOptions;
 

@@ -6,6 +6,7 @@ mod mednext;
 mod meshnet;
 mod segments;
 mod spec;
+mod swin_unetr;
 mod unet;
 
 pub use self::decoder::{UNetDecoder, UNetDecoderConfig};
@@ -17,4 +18,9 @@ pub use self::mednext::{
 pub use self::meshnet::{MeshNet, MeshNetConfig, MeshNetLayer};
 pub use self::segments::Tape;
 pub use self::spec::{Model, Spec};
+pub(crate) use self::swin_unetr::SWIN_LIGHT_WIDTHS;
+pub use self::swin_unetr::{
+    SwinLightDecoder, SwinRestorer, SwinSegmenter, SwinTransformer, SwinTransformerConfig,
+    SwinUNETR, SwinUNETRConfig, SwinUNETRHead, UnetrBlock, UnetrUpBlock,
+};
 pub use self::unet::{UNet, UNetConfig, UNetEncoder, UNetHead};

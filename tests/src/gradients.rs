@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use amaes_core::model::Model;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor};
 
@@ -44,7 +43,7 @@ impl ModuleVisitor for Collect<'_> {
 /// # Panics
 ///
 /// When a parameter has none.
-pub fn gradients_of(model: &Model, gradients: &Gradients) -> BTreeMap<String, Vec<f64>> {
+pub fn gradients_of<M: Module>(model: &M, gradients: &Gradients) -> BTreeMap<String, Vec<f64>> {
     let mut collect = Collect {
         gradients,
         path: vec![],

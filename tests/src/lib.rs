@@ -8,6 +8,21 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 pub use self::gradients::gradients_of;
 
+/// Numbers in [-1, 1) from a hash of 32 bits, those of `draw` in `tests/reference/decoders.py`.
+pub fn draw(tensor: u32, count: usize) -> impl Iterator<Item = f64> {
+    (0..count as u32).map(move |n| {
+        let mut h = n
+            .wrapping_mul(2_654_435_761)
+            .wrapping_add(tensor.wrapping_mul(40_503));
+        h ^= h >> 16;
+        h = h.wrapping_mul(2_246_822_519);
+        h ^= h >> 13;
+        h = h.wrapping_mul(3_266_489_917);
+        h ^= h >> 16;
+        f64::from(h) / 2f64.powi(31) - 1.0
+    })
+}
+
 /// The middle of some times; of an even number the later of the two.
 ///
 /// # Panics

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use amaes_core::model::{MedNeXtConfig, Model, Spec, UNetConfig, UNetHead};
 use amaes_core::weights::{LoadOptions, StateDict, identify, load_into, parameters};
-use amaes_tests::gradients_of;
+use amaes_tests::{draw, gradients_of};
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use serde_json::Value;
 
@@ -21,21 +21,6 @@ const ROUNDING: f64 = 1e-6;
 const NUDGES: u64 = 16;
 /// A gradient with less than this share of the largest norm is zero but for rounding.
 const ZERO: f64 = 1e-6;
-
-/// Numbers in [-1, 1) from a hash of 32 bits.
-fn draw(tensor: u32, count: usize) -> impl Iterator<Item = f64> {
-    (0..count as u32).map(move |n| {
-        let mut h = n
-            .wrapping_mul(2_654_435_761)
-            .wrapping_add(tensor.wrapping_mul(40_503));
-        h ^= h >> 16;
-        h = h.wrapping_mul(2_246_822_519);
-        h ^= h >> 13;
-        h = h.wrapping_mul(3_266_489_917);
-        h ^= h >> 16;
-        f64::from(h) / 2f64.powi(31) - 1.0
-    })
-}
 
 fn weight(name: &str, shape: &[usize]) -> TensorData {
     let count: usize = shape.iter().product();

@@ -39,6 +39,7 @@ impl Opened {
                 Spec::UNet(c) => c.in_channels = channels,
                 Spec::MedNeXt(c) => c.in_channels = channels,
                 Spec::MeshNet(c) => c.in_channels = channels,
+                Spec::SwinUNETR(c) => c.encoder.in_channels = channels,
                 _ => {
                     return Err(Error::unsuitable(
                         path,

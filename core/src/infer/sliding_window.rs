@@ -78,6 +78,8 @@ fn live_bytes(spec: &Spec, voxels: u64) -> u64 {
             plain(c.filters).max(c.filters * (2 + 2 * c.expansion[0].max(native)))
         }
         Spec::MeshNet(c) => c.live_channels(),
+        // Two skips joined, the residual's way around and what comes of both.
+        Spec::SwinUNETR(c) => 7 * c.encoder.features,
     };
     voxels * 4 * (channels as u64 * 5 / 4 + 2 * spec.out_channels() as u64)
 }
@@ -92,6 +94,7 @@ pub(super) fn largest_bytes(spec: &Spec, voxels: u64) -> u64 {
             c.filters * c.expansion[0].max(native).max(2)
         }
         Spec::MeshNet(c) => c.layers.iter().map(|l| l.channels).max().unwrap_or(0),
+        Spec::SwinUNETR(c) => 2 * c.encoder.features,
     };
     voxels * 4 * channels.max(spec.in_channels()).max(spec.out_channels()) as u64
 }

@@ -19,4 +19,12 @@ pub enum SpecError {
     /// The depthwise kernel is neither 3 nor 5.
     #[error("`kernel` is {0}; it must be 3 or 5")]
     Kernel(usize),
+    /// Attention heads that do not divide the channels.
+    #[error("`heads` is {heads}, which does not divide {channels} channels")]
+    Heads {
+        /// Heads of a stage.
+        heads: usize,
+        /// Channels of that stage.
+        channels: usize,
+    },
 }

@@ -5,7 +5,10 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::segments::Segments;
-use super::{MedNeXt, MedNeXtConfig, MeshNet, MeshNetConfig, SpecError, UNet, UNetConfig};
+use super::{
+    MedNeXt, MedNeXtConfig, MeshNet, MeshNetConfig, SpecError, SwinUNETR, SwinUNETRConfig, UNet,
+    UNetConfig,
+};
 
 /// Which network, and its sizes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +21,8 @@ pub enum Spec {
     MedNeXt(MedNeXtConfig),
     /// MeshNet: a chain of dilated convolutions.
     MeshNet(MeshNetConfig),
+    /// Swin Transformer with a decoder of convolutions.
+    SwinUNETR(SwinUNETRConfig),
 }
 
 impl Spec {
@@ -32,6 +37,7 @@ impl Spec {
             Self::UNet(c) => c.validate(),
             Self::MedNeXt(c) => c.validate(),
             Self::MeshNet(c) => c.validate(),
+            Self::SwinUNETR(c) => c.validate(),
         }
     }
 
@@ -46,6 +52,7 @@ impl Spec {
             Self::UNet(c) => Model::UNet(c.init(device)),
             Self::MedNeXt(c) => Model::MedNeXt(c.init(device)),
             Self::MeshNet(c) => Model::MeshNet(c.init(device)),
+            Self::SwinUNETR(c) => Model::SwinUNETR(c.init(device)),
         })
     }
 
@@ -55,6 +62,7 @@ impl Spec {
             Self::UNet(c) => c.in_channels,
             Self::MedNeXt(c) => c.in_channels,
             Self::MeshNet(c) => c.in_channels,
+            Self::SwinUNETR(c) => c.encoder.in_channels,
         }
     }
 
@@ -64,6 +72,7 @@ impl Spec {
             Self::UNet(c) => c.out_channels,
             Self::MedNeXt(c) => c.out_channels,
             Self::MeshNet(c) => c.out_channels,
+            Self::SwinUNETR(c) => c.out_channels,
         }
     }
 
@@ -72,6 +81,7 @@ impl Spec {
         match self {
             Self::UNet(_) | Self::MedNeXt(_) => 16,
             Self::MeshNet(_) => 1,
+            Self::SwinUNETR(_) => 32,
         }
     }
 
@@ -82,6 +92,7 @@ impl Spec {
         match self {
             Self::UNet(_) | Self::MedNeXt(_) => "encoder.",
             Self::MeshNet(_) => "convs.",
+            Self::SwinUNETR(_) => "swinViT.",
         }
     }
 
@@ -92,7 +103,7 @@ impl Spec {
             return false;
         };
         let last = match self {
-            Self::UNet(_) | Self::MedNeXt(_) => return true,
+            Self::UNet(_) | Self::MedNeXt(_) | Self::SwinUNETR(_) => return true,
             Self::MeshNet(c) => c.layers.len(),
         };
         let layer = rest.split('.').next().and_then(|n| n.parse::<usize>().ok());
@@ -105,6 +116,7 @@ impl Spec {
             Self::UNet(_) => "U-Net",
             Self::MedNeXt(_) => "MedNeXt",
             Self::MeshNet(_) => "MeshNet",
+            Self::SwinUNETR(_) => "SwinUNETR",
         }
     }
 }
@@ -122,6 +134,8 @@ pub enum Model {
     MedNeXt(MedNeXt),
     /// MeshNet.
     MeshNet(MeshNet),
+    /// SwinUNETR.
+    SwinUNETR(SwinUNETR),
 }
 
 impl Model {
@@ -137,6 +151,7 @@ impl Model {
             Self::UNet(net) => net.forward(x),
             Self::MedNeXt(net) => net.forward(x),
             Self::MeshNet(net) => net.forward(x),
+            Self::SwinUNETR(net) => net.forward(x),
         }
     }
 
@@ -146,6 +161,7 @@ impl Model {
             Self::UNet(net) => Some(net.segments()),
             Self::MedNeXt(net) => Some(net.segments()),
             Self::MeshNet(net) => Some(net.segments()),
+            Self::SwinUNETR(_) => None,
         }
     }
 
@@ -161,6 +177,7 @@ impl Model {
             Self::UNet(net) => net.classify(x),
             Self::MedNeXt(net) => net.classify(x),
             Self::MeshNet(net) => net.classify(x),
+            Self::SwinUNETR(net) => net.classify(x),
         }
     }
 }

@@ -16,6 +16,9 @@ pub struct ConvTranspose3dConfig {
     pub kernel: usize,
     /// Stride along every axis: 1 or 2.
     pub stride: usize,
+    /// Whether a bias is added.
+    #[config(default = true)]
+    pub bias: bool,
 }
 
 /// Transposed convolution with a kernel no wider than its stride.
@@ -37,7 +40,7 @@ impl ConvTranspose3dConfig {
         let fan_in = c_out * k * k * k;
         ConvTranspose3d {
             weight: uniform_fan_in([c_in, c_out, k, k, k], fan_in, device),
-            bias: Some(uniform_fan_in([c_out], fan_in, device)),
+            bias: self.bias.then(|| uniform_fan_in([c_out], fan_in, device)),
             stride: self.stride,
         }
     }

@@ -48,10 +48,11 @@ pub struct LoadOptions<'a> {
 }
 
 /// First convolutions of the networks.
-const STEMS: [&str; 3] = [
+const STEMS: [&str; 4] = [
     "encoder.in_conv.conv1.conv.weight",
     "encoder.stem.weight",
     "convs.0.weight",
+    "swinViT.patch_embed.proj.weight",
 ];
 
 /// Loads the tensors of `state` into the parameters of `module`, as float32 on their device.

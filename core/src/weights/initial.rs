@@ -5,10 +5,12 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 use super::{StateDict, WeightsError, parameters};
+use crate::augment::Random;
 use crate::model::Spec;
 
 /// Draws the parameters of a network as PyTorch's default initialisation does: convolutions and
-/// their biases uniform in `±1 / sqrt(fan_in)`, norms 1 and 0.
+/// their biases uniform in `±1 / sqrt(fan_in)`, norms 1 and 0; and tables of relative positions as
+/// MONAI does, normal with deviation 0.02. (MONAI cuts them at 100 deviations, which none reaches.)
 ///
 /// One seed gives the same weights on every device; a parameter depends on the seed and its name
 /// alone.
@@ -32,6 +34,12 @@ pub fn initial(spec: &Spec, seed: u64) -> Result<StateDict, WeightsError> {
     for (name, shape) in &all {
         let count = shape.iter().product::<usize>();
         let values = match fan_in(name) {
+            _ if name.ends_with(RELATIVE) => {
+                let mut values = vec![0.0; count];
+                Random::new(seed, hash(name)).normals(&mut values);
+                values.iter_mut().for_each(|v| *v *= DEVIATION);
+                values
+            }
             Some(fan_in) => {
                 let bound = 1.0 / (fan_in.max(1) as f32).sqrt();
                 let mut rng = Pcg64::seed_from_u64(seed ^ hash(name));
@@ -47,6 +55,10 @@ pub fn initial(spec: &Spec, seed: u64) -> Result<StateDict, WeightsError> {
     Ok(state)
 }
 
+/// What the tables of an attention's relative positions are called, and their deviation.
+const RELATIVE: &str = ".relative_position_bias_table";
+const DEVIATION: f32 = 0.02;
+
 /// FNV-1a, so that a parameter's values do not depend on the other parameters.
 fn hash(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
@@ -57,7 +69,7 @@ fn hash(name: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{MedNeXtConfig, UNetConfig};
+    use crate::model::{MedNeXtConfig, SwinUNETRConfig, UNetConfig};
 
     #[test]
     fn ranges_are_those_of_pytorch() {
@@ -84,6 +96,31 @@ mod tests {
         assert!(low < -0.98 / 16.0 && high > 0.98 / 16.0 && high <= 1.0 / 16.0);
         assert_eq!(range("encoder.in_conv.conv1.norm.weight"), (1.0, 1.0));
         assert_eq!(range("encoder.in_conv.conv1.norm.bias"), (0.0, 0.0));
+    }
+
+    #[test]
+    fn relative_positions_are_drawn_as_monai_draws_them() {
+        let spec = Spec::SwinUNETR(SwinUNETRConfig::new(12, 1, 2));
+        let state = initial(&spec, 1).expect("valid");
+        let values = |name: &str| {
+            let data = state.f32(name).expect("there");
+            data.try_into_vec::<f32>().expect("float32")
+        };
+        let table = values("swinViT.layers4.0.blocks.1.attn.relative_position_bias_table");
+        let count = table.len() as f32;
+        let mean = table.iter().sum::<f32>() / count;
+        let square = table.iter().map(|v| v * v).sum::<f32>() / count;
+        assert!(mean.abs() < 4e-4, "{mean}");
+        assert!((square.sqrt() - 0.02).abs() < 4e-4, "{square}");
+        // Linear layers of 12 channels: bound 1 / sqrt(12).
+        let qkv = values("swinViT.layers1.0.blocks.0.attn.qkv.weight");
+        let most = qkv.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+        assert!(most > 0.28 && most <= 12f32.sqrt().recip());
+        assert!(
+            values("swinViT.layers1.0.blocks.0.norm1.weight")
+                .iter()
+                .all(|&v| v == 1.0)
+        );
     }
 
     #[test]

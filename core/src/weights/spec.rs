@@ -4,6 +4,7 @@ mod config;
 mod mednext;
 mod meshnet;
 mod parameters;
+mod swin;
 mod unet;
 
 use crate::label::LabelTable;
@@ -50,6 +51,8 @@ pub fn identify(state: &mut StateDict, config: Option<&[u8]>) -> Result<Identifi
         && state.shape("encoder.enc_block_0.0.conv1.weight").is_some()
     {
         (Spec::MedNeXt(mednext::infer(state)?), None)
+    } else if swin::is(state) {
+        (Spec::SwinUNETR(swin::infer(state, config)?), None)
     } else {
         let (config, known) = meshnet::infer(state, config)?;
         (Spec::MeshNet(config), known)

@@ -15,6 +15,7 @@ pub fn parameters(spec: &Spec) -> Result<Vec<(String, Vec<usize>)>, WeightsError
         Spec::UNet(config) => list.unet(config),
         Spec::MedNeXt(config) => list.mednext(config),
         Spec::MeshNet(config) => list.meshnet(config),
+        Spec::SwinUNETR(config) => list.swin_unetr(config),
     }
     Ok(list.0)
 }
@@ -27,20 +28,21 @@ struct Block {
     out: usize,
 }
 
-struct List(Vec<(String, Vec<usize>)>);
+/// Names and shapes.
+pub(super) struct List(Vec<(String, Vec<usize>)>);
 
 impl List {
-    fn push(&mut self, name: String, shape: &[usize]) {
+    pub(super) fn push(&mut self, name: String, shape: &[usize]) {
         self.0.push((name, shape.to_vec()));
     }
 
     /// A weight `[a, b, k, k, k]` and a bias.
-    fn conv(&mut self, name: &str, [a, b, k]: [usize; 3], bias: usize) {
+    pub(super) fn conv(&mut self, name: &str, [a, b, k]: [usize; 3], bias: usize) {
         self.push(format!("{name}.weight"), &[a, b, k, k, k]);
         self.push(format!("{name}.bias"), &[bias]);
     }
 
-    fn norm(&mut self, name: &str, channels: usize) {
+    pub(super) fn norm(&mut self, name: &str, channels: usize) {
         self.push(format!("{name}.weight"), &[channels]);
         self.push(format!("{name}.bias"), &[channels]);
     }
@@ -56,7 +58,7 @@ impl List {
     }
 
     /// `convs` convolutions with norms.
-    fn stage(&mut self, name: &str, channels: usize, out: usize, convs: usize) {
+    pub(super) fn stage(&mut self, name: &str, channels: usize, out: usize, convs: usize) {
         for conv in 1..=convs {
             let channels = if conv == 1 { channels } else { out };
             self.conv(&format!("{name}.conv{conv}.conv"), [out, channels, 3], out);
