@@ -18,9 +18,11 @@ pub use self::mednext::{
 pub use self::meshnet::{MeshNet, MeshNetConfig, MeshNetLayer};
 pub use self::segments::Tape;
 pub use self::spec::{Model, Spec};
-pub(crate) use self::swin_unetr::SWIN_LIGHT_WIDTHS;
+pub(crate) use self::swin_unetr::{
+    SWIN_LIGHT_WIDTHS, SWIN_VIEWS_CODE, SWIN_VIEWS_LAYERS, SWIN_VIEWS_WIDTHS,
+};
 pub use self::swin_unetr::{
     SwinLightDecoder, SwinRestorer, SwinSegmenter, SwinTransformer, SwinTransformerConfig,
-    SwinUNETR, SwinUNETRConfig, SwinUNETRHead, UnetrBlock, UnetrUpBlock,
+    SwinUNETR, SwinUNETRConfig, SwinUNETRHead, SwinViews, UnetrBlock, UnetrUpBlock,
 };
 pub use self::unet::{UNet, UNetConfig, UNetEncoder, UNetHead};

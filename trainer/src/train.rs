@@ -16,6 +16,7 @@ pub mod memory;
 pub mod mpi;
 pub mod network;
 pub mod picture;
+pub mod pretext;
 pub mod pretrain;
 pub mod run;
 pub mod sample;
@@ -23,5 +24,6 @@ pub mod schedule;
 pub mod sections;
 pub mod step;
 pub mod task;
+pub mod views;
 
 pub use self::error::{Result, TrainError};

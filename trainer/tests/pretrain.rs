@@ -176,6 +176,90 @@ fn threads_and_kills_change_nothing() {
     assert_eq!(steps(&run), steps(&bench.run("one")));
 }
 
+/// SwinUNETR's pretext: its samples come from the same streams, its heads are in the checkpoints.
+#[test]
+fn views_are_the_same_for_any_threads_and_after_a_kill() {
+    let bench = Bench::new();
+    let set = [
+        "pretext.kind=swinunetr",
+        "model.backbone=swinunetr",
+        "model.filters=3",
+        "patch.size=[64,32,32]",
+        "training.steps=3",
+        "output.checkpoint_every=1",
+    ];
+    let command = |name: &str, more: &[&str]| bench.command(name, &[&set, more].concat());
+    ok(&mut command(
+        "one",
+        &["data.threads=1", "output.picture_every=3"],
+    ));
+    let run = bench.run("killed");
+    let mut child = command("killed", &["data.threads=3", "data.queue=1"])
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("starts");
+    wait_for(&run, 2);
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    ok(&mut resume(&run));
+    let one = bench.run("one");
+    assert!(model(&one) == model(&run), "the weights differ");
+    assert_eq!(steps(&one), steps(&run));
+
+    let records = log::read(&one).expect("a log");
+    let mut told = 0;
+    for record in &records {
+        let (loss, parts) = match record {
+            Record::Step(s) => (
+                s.loss,
+                [s.rotation_loss, s.contrastive_loss, s.inpainting_loss],
+            ),
+            Record::Validation(v) => (
+                v.loss,
+                [v.rotation_loss, v.contrastive_loss, v.inpainting_loss],
+            ),
+            _ => continue,
+        };
+        let parts = parts.map(|part| part.expect("each is logged"));
+        assert!(parts.iter().all(|p| p.is_finite() && *p > 0.0), "{parts:?}");
+        assert!((loss - parts.iter().sum::<f64>()).abs() < 1e-5 * loss);
+        told += 1;
+    }
+    assert_eq!(told, 4, "three steps and a validation");
+    assert!(one.join("pictures/step-00000003.png").is_file());
+
+    let config = |set: &[&str]| {
+        let mut all = vec![
+            "data.store=none".to_owned(),
+            "pretext.kind=swinunetr".to_owned(),
+        ];
+        all.extend(set.iter().map(|s| (*s).to_owned()));
+        PretrainConfig::read(None, &all)
+    };
+    // What is left out is as published.
+    let published = config(&[]).expect("a configuration");
+    assert_eq!(
+        (published.patch.size, published.training.lr),
+        ([96; 3], 4e-4)
+    );
+    for (set, names) in [
+        ("model.backbone=unet-b", "pretext.kind"),
+        ("patch.size=[32,32,32]", "patch.size"),
+        ("patch.size=[32,64,32]", "from y to z"),
+        ("patch.batch=1", "pretext.loss.contrastive"),
+        ("training.accumulate=4", "pretext.loss.contrastive"),
+        ("pretext.loss.temperature=0", "pretext.loss.temperature"),
+        ("pretext.loss.rotation=-1", "pretext.loss"),
+        ("pretext.cutout.share=1.0", "pretext.cutout.share"),
+        ("pretext.cutout.edge=[0.3,0.2]", "pretext.cutout.edge"),
+        ("pretext.cake=1", "cake"),
+        ("pretext.kind=cake", "cake"),
+    ] {
+        let error = config(&[set]).expect_err(set).to_string();
+        assert!(error.contains(names), "{set}: {error}");
+    }
+}
+
 #[test]
 fn the_network_learns_more_than_the_mean() {
     let bench = Bench::new();
@@ -319,12 +403,13 @@ fn a_part_of_the_corpus_is_trained_on() {
         Corpus::new(Store::open(&config.data.store).expect("a store"), &config)
     };
     let whole = corpus(&[]).expect("a corpus");
-    let validation = whole.validation().expect("samples");
+    let mask = config(&[]).and_then(|c| c.mask()).expect("masks");
+    let validation = whole.validation(&mask).expect("samples");
     assert_eq!((whole.volumes(), validation.len()), (7, 2));
     for (size, volumes) in [("3", 3), ("7", 7), ("0.5", 4), ("1.0", 7), ("0.01", 1)] {
         let part = corpus(&[&format!("data.size={size}")]).expect("a corpus");
         assert_eq!(part.volumes(), volumes, "{size}");
-        let same = part.validation().expect("samples");
+        let same = part.validation(&mask).expect("samples");
         assert!(
             same.iter()
                 .zip(&validation)

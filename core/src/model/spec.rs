@@ -4,6 +4,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::pretext::ViewOutput;
+
 use super::segments::Segments;
 use super::{
     MedNeXt, MedNeXtConfig, MeshNet, MeshNetConfig, SpecError, SwinUNETR, SwinUNETRConfig, UNet,
@@ -178,6 +180,18 @@ impl Model {
             Self::MedNeXt(net) => net.classify(x),
             Self::MeshNet(net) => net.classify(x),
             Self::SwinUNETR(net) => net.classify(x),
+        }
+    }
+
+    /// What the network tells of views, where it has the heads of SwinUNETR's pretraining.
+    ///
+    /// # Shapes
+    ///
+    /// - input: as [`forward`](Self::forward)
+    pub fn views(&self, x: Tensor<5>) -> Option<ViewOutput> {
+        match self {
+            Self::SwinUNETR(net) => net.views(x),
+            _ => None,
         }
     }
 }

@@ -4,6 +4,7 @@
 mod encoder;
 mod restorer;
 mod segmenter;
+mod views;
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
@@ -11,11 +12,16 @@ use serde::{Deserialize, Serialize};
 
 use super::SpecError;
 use super::spec::{MAX_CHANNELS, in_range};
+use crate::pretext::ViewOutput;
 
 pub use self::encoder::{SwinTransformer, SwinTransformerConfig};
 pub(crate) use self::restorer::WIDTHS as SWIN_LIGHT_WIDTHS;
 pub use self::restorer::{SwinLightDecoder, SwinRestorer};
 pub use self::segmenter::{SwinSegmenter, UnetrBlock, UnetrUpBlock};
+pub use self::views::SwinViews;
+pub(crate) use self::views::{
+    CODE as SWIN_VIEWS_CODE, LAYERS as SWIN_VIEWS_LAYERS, WIDTHS as SWIN_VIEWS_WIDTHS,
+};
 
 /// Which decoder stands on the encoder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +32,8 @@ pub enum SwinUNETRHead {
     Segmentation,
     /// No skips and one convolution a stage, to restore images; keys `rec_head.*`.
     Light,
+    /// The heads of its own pretraining, and a decoder that restores images.
+    Views,
 }
 
 /// Sizes of a [`SwinUNETR`].
@@ -41,7 +49,7 @@ pub struct SwinUNETRConfig {
     pub head: SwinUNETRHead,
 }
 
-/// A Swin Transformer with one of two decoders.
+/// A Swin Transformer with one of its decoders.
 #[derive(Module, Debug)]
 #[expect(
     clippy::large_enum_variant,
@@ -52,6 +60,8 @@ pub enum SwinUNETR {
     Segmentation(SwinSegmenter),
     /// With the light decoder.
     Light(SwinRestorer),
+    /// With the heads of its own pretraining.
+    Views(SwinViews),
 }
 
 impl SwinUNETRConfig {
@@ -79,6 +89,14 @@ impl SwinUNETRConfig {
         }
     }
 
+    /// The same with the heads of its own pretraining.
+    pub fn views(self) -> Self {
+        Self {
+            head: SwinUNETRHead::Views,
+            ..self
+        }
+    }
+
     pub(super) fn validate(&self) -> Result<(), SpecError> {
         self.encoder.validate()?;
         in_range("out_channels", self.out_channels, MAX_CHANNELS)
@@ -95,6 +113,9 @@ impl SwinUNETRConfig {
             SwinUNETRHead::Light => {
                 SwinUNETR::Light(SwinRestorer::new(&self.encoder, self.out_channels, device))
             }
+            SwinUNETRHead::Views => {
+                SwinUNETR::Views(SwinViews::new(&self.encoder, self.out_channels, device))
+            }
         }
     }
 }
@@ -110,6 +131,7 @@ impl SwinUNETR {
         match self {
             Self::Segmentation(net) => net.forward(x),
             Self::Light(net) => net.forward(x),
+            Self::Views(net) => net.forward(x),
         }
     }
 
@@ -123,6 +145,19 @@ impl SwinUNETR {
         match self {
             Self::Segmentation(net) => net.classify(x),
             Self::Light(net) => net.classify(x),
+            Self::Views(net) => net.classify(x),
+        }
+    }
+
+    /// What the heads of its own pretraining make of views, where it has them.
+    ///
+    /// # Shapes
+    ///
+    /// - input: `[views, in_channels, depth, height, width]`, edges multiples of 32, not all 32
+    pub fn views(&self, x: Tensor<5>) -> Option<ViewOutput> {
+        match self {
+            Self::Views(net) => Some(net.views(x)),
+            Self::Segmentation(_) | Self::Light(_) => None,
         }
     }
 
@@ -131,6 +166,7 @@ impl SwinUNETR {
         match self {
             Self::Segmentation(net) => net.encoder(),
             Self::Light(net) => net.encoder(),
+            Self::Views(net) => net.encoder(),
         }
     }
 }

@@ -51,7 +51,7 @@ pub fn identify(state: &mut StateDict, config: Option<&[u8]>) -> Result<Identifi
         && state.shape("encoder.enc_block_0.0.conv1.weight").is_some()
     {
         (Spec::MedNeXt(mednext::infer(state)?), None)
-    } else if swin::is(state) {
+    } else if swin::is(state)? {
         (Spec::SwinUNETR(swin::infer(state, config)?), None)
     } else {
         let (config, known) = meshnet::infer(state, config)?;

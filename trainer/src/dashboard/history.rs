@@ -86,6 +86,12 @@ pub struct Summary {
     pub masked_loss: Option<f64>,
     /// Over visible voxels.
     pub visible_loss: Option<f64>,
+    /// Of telling how views are rotated.
+    pub rotation_loss: Option<f64>,
+    /// Of finding the other view of a patch.
+    pub contrastive_loss: Option<f64>,
+    /// Of restored views.
+    pub inpainting_loss: Option<f64>,
     /// The Dice part of a segmentation's loss.
     pub dice_loss: Option<f64>,
     /// The cross-entropy of a segmentation.
@@ -231,6 +237,9 @@ impl History {
             loss: self.recent(|s| Some(s.loss)),
             masked_loss: self.recent(|s| s.masked_loss),
             visible_loss: self.recent(|s| s.visible_loss),
+            rotation_loss: self.recent(|s| s.rotation_loss),
+            contrastive_loss: self.recent(|s| s.contrastive_loss),
+            inpainting_loss: self.recent(|s| s.inpainting_loss),
             dice_loss: self.recent(|s| s.dice_loss),
             cross_entropy: self.recent(|s| s.cross_entropy),
             validation_loss: self.validations.last().map(|v| v.loss),

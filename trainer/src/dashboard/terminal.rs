@@ -193,6 +193,9 @@ fn validation(v: &Validation) -> String {
     for (name, value) in [
         ("masked", v.masked_loss),
         ("visible", v.visible_loss),
+        ("rotation", v.rotation_loss),
+        ("contrastive", v.contrastive_loss),
+        ("inpainting", v.inpainting_loss),
         ("Dice", v.dice),
     ] {
         out.extend(value.map(|value| format!(", {name} {value:.5}")));
@@ -218,6 +221,12 @@ fn status(s: &Summary) -> String {
     add("loss ", s.loss.map(|v| format!("{v:.5}")));
     add("masked ", s.masked_loss.map(|v| format!("{v:.5}")));
     add("visible ", s.visible_loss.map(|v| format!("{v:.5}")));
+    add("rotation ", s.rotation_loss.map(|v| format!("{v:.5}")));
+    add(
+        "contrastive ",
+        s.contrastive_loss.map(|v| format!("{v:.5}")),
+    );
+    add("inpainting ", s.inpainting_loss.map(|v| format!("{v:.5}")));
     add("Dice part ", s.dice_loss.map(|v| format!("{v:.5}")));
     add("cross-entropy ", s.cross_entropy.map(|v| format!("{v:.5}")));
     add("", s.samples_per_s.map(|v| format!("{v:.2} samples/s")));

@@ -6,6 +6,8 @@ use amaes_core::augment::{AugmentConfig, Preset, Transform};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::train::pretext::PretextConfig;
+
 /// A way to pretrain, as it differs from the matrix's `[pretrain]` and `[finetune]`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -90,6 +92,11 @@ pub(super) fn built_in(name: &str, base: &AugmentConfig) -> Option<Variant> {
             title: Some("AMAES".into()),
             ..Variant::default()
         }),
+        "swinunetr" => change(
+            "SwinUNETR pretraining",
+            "pretext",
+            &[("kind", PretextConfig::SWIN_UNETR.into())],
+        ),
         "no-intensity-augmentation" => change(
             "no intensity augmentation",
             "augment",

@@ -1,17 +1,19 @@
 //! The configuration of pretraining: a TOML file, every field of which has the reference's value
-//! where it is left out (AMAES, `src/pretrain.py`).
+//! where it is left out (AMAES, `src/pretrain.py`; of SwinUNETR's pretext, what it was published
+//! with).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use amaes_core::augment::AugmentConfig;
-use amaes_core::model::{MedNeXtConfig, Spec, UNetConfig, UNetHead};
+use amaes_core::augment::{AugmentConfig, Preset};
+use amaes_core::model::{MedNeXtConfig, Spec, SwinUNETRConfig, UNetConfig, UNetHead};
 use amaes_core::pretext::{BlockMask, LossOver};
 use serde::{Deserialize, Serialize};
 
 use super::adamw::AdamWConfig;
 use super::error::{Result, TrainError};
 use super::memory;
+use super::pretext::PretextConfig;
 use super::schedule::Schedule;
 use super::sections::{
     self, OutputConfig, RunConfig, accumulate, check, patch_size, positive, share,
@@ -34,6 +36,9 @@ pub struct PretrainConfig {
     pub patch: PatchConfig,
     /// What is done to a patch before it is masked.
     pub augment: AugmentConfig,
+    /// What the network is pretrained for.
+    #[serde(skip_serializing_if = "PretextConfig::is_amaes")]
+    pub pretext: PretextConfig,
     /// Steps, learning rates, averaging.
     pub training: TrainingConfig,
     /// The optimiser.
@@ -171,6 +176,10 @@ pub enum Backbone {
     MednextM,
     /// MedNeXt-L, kernel 3.
     MednextL,
+    /// SwinUNETR of 48 features.
+    Swinunetr,
+    /// SwinUNETR-V2 of 48 features.
+    SwinunetrV2,
 }
 
 /// Patches and their masks.
@@ -275,6 +284,26 @@ impl Default for TrainingConfig {
     }
 }
 
+impl Backbone {
+    /// Whether it is SwinUNETR's encoder.
+    fn is_swin_unetr(self) -> bool {
+        matches!(self, Self::Swinunetr | Self::SwinunetrV2)
+    }
+
+    /// The network of a SwinUNETR that segments.
+    pub(super) fn swin_unetr(
+        self,
+        features: Option<usize>,
+        [channels, classes]: [usize; 2],
+    ) -> SwinUNETRConfig {
+        let config = SwinUNETRConfig::new(features.unwrap_or(48), channels, classes);
+        match self {
+            Self::SwinunetrV2 => config.v2(),
+            _ => config,
+        }
+    }
+}
+
 impl PretrainConfig {
     /// Reads a configuration; each of `overrides` is `section.field=value`, the value as TOML
     /// writes it, quotes of a string left out at will.
@@ -294,9 +323,41 @@ impl PretrainConfig {
     ///
     /// [`TrainError::Toml`] and [`TrainError::Config`] with the field.
     pub fn from_table(table: toml::Table, name: &Path) -> Result<Self> {
-        let config: Self = sections::from_table(table, name)?;
+        let kind = table.get("pretext").and_then(|p| p.get("kind")?.as_str());
+        let base = match kind {
+            Some(PretextConfig::SWIN_UNETR) => Self::swin_unetr(),
+            _ => Self::default(),
+        };
+        let config = sections::over(&base, table, name)?;
         config.validate()?;
         Ok(config)
+    }
+
+    /// What SwinUNETR was pretrained with: the published code's defaults.
+    fn swin_unetr() -> Self {
+        Self {
+            model: ModelConfig {
+                backbone: Backbone::Swinunetr,
+                ..ModelConfig::default()
+            },
+            patch: PatchConfig {
+                size: [96; 3],
+                batch: 4,
+                ..PatchConfig::default()
+            },
+            augment: AugmentConfig::preset(Preset::None),
+            training: TrainingConfig {
+                // 500 of 100,000 steps.
+                warmup: 0.005,
+                lr: 4e-4,
+                ..TrainingConfig::default()
+            },
+            optimizer: AdamWConfig {
+                weight_decay: 0.1,
+                ..AdamWConfig::default()
+            },
+            ..Self::default()
+        }
     }
 
     /// The configuration as a file that [`read`](Self::read) reads.
@@ -327,6 +388,13 @@ impl PretrainConfig {
                 ..config
             })
         };
+        let swin = |backbone: Backbone| {
+            let config = backbone.swin_unetr(filters, [1; 2]);
+            Spec::SwinUNETR(match self.pretext {
+                PretextConfig::Amaes(_) => config.light(),
+                PretextConfig::SwinUNETR(_) => config.views(),
+            })
+        };
         match self.model.backbone {
             Backbone::UnetB => unet(UNetConfig::b(1, 1)),
             Backbone::UnetXl => unet(UNetConfig::xl(1, 1)),
@@ -334,6 +402,7 @@ impl PretrainConfig {
             Backbone::MednextB => mednext(MedNeXtConfig::b(1, 1)),
             Backbone::MednextM => mednext(MedNeXtConfig::m(1, 1)),
             Backbone::MednextL => mednext(MedNeXtConfig::l(1, 1)),
+            backbone @ (Backbone::Swinunetr | Backbone::SwinunetrV2) => swin(backbone),
         }
     }
 
@@ -405,6 +474,14 @@ impl PretrainConfig {
         share("data.foreground", self.data.foreground, false)?;
         positive("data.queue", self.data.queue as u64)?;
         self.data.keeping()?;
+        let swin = self.model.backbone.is_swin_unetr();
+        check("pretext.kind", swin || self.pretext.is_amaes(), || {
+            "swinunetr is for the backbones swinunetr and swinunetr-v2".into()
+        })?;
+        let light = self.model.decoder == DecoderSize::Light && !self.model.skips;
+        check("model.decoder", light || !swin, || {
+            "SwinUNETR restores with the light decoder, which has no skips".into()
+        })?;
         let spec = self.spec();
         spec.validate()
             .map_err(|e| TrainError::config("model", e.to_string()))?;
@@ -414,7 +491,22 @@ impl PretrainConfig {
         check("patch.batch", (1..=65_536).contains(&p.batch), || {
             p.batch.to_string()
         })?;
-        self.mask()?;
+        match &self.pretext {
+            PretextConfig::Amaes(_) => {
+                self.mask()?;
+            }
+            PretextConfig::SwinUNETR(views) => {
+                accumulate(self.training.accumulate, p.batch)?;
+                views.validate(p.size, p.batch / self.training.accumulate)?;
+                let deepest: usize = p.size.iter().map(|e| e / multiple).product();
+                check("patch.size", deepest > 1, || {
+                    format!(
+                        "{:?}: the heads read two voxels of the deepest features",
+                        p.size
+                    )
+                })?;
+            }
+        }
         let t = &self.training;
         positive("training.epochs", t.epochs)?;
         positive("training.steps", t.steps.unwrap_or(1))?;

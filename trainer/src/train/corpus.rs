@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use amaes_core::augment::{AugmentConfig, Pipeline, Preset};
 use amaes_core::preprocess::Plan;
-use amaes_core::pretext::BlockMask;
 use amaes_core::volume::{Affine, Grid, Volume};
 
 use super::config::{CorpusSize, PretrainConfig};
 use super::error::{Result, TrainError};
 use super::exchange::Exchange;
 use super::run::{Drawn, Source};
-use super::sample::Sample;
+use super::sample::Pretext;
 use crate::digits::{name_hash, spread};
 use crate::loader::{Loader, LoaderConfig, Position, RawPatch, SampleSeed};
 use crate::store::Store;
@@ -99,15 +98,15 @@ impl Corpus {
         (self.store.entries().len() - self.held_out.len() - self.left_out.len()) as u64
     }
 
-    /// A patch in the middle of every volume held out, masked but not augmented. Of many volumes
+    /// A sample of the middle of every volume held out, which is not augmented. Of many volumes
     /// some, evenly spread.
     ///
     /// # Errors
     ///
     /// [`TrainError`] when a volume cannot be read.
-    pub fn validation(&self) -> Result<Vec<Sample>> {
+    pub fn validation<P: Pretext>(&self, pretext: &P) -> Result<Vec<P::Sample>> {
         let patch = self.config.patch.size;
-        let transform = Transform::new(&self.config, AugmentConfig::preset(Preset::None))?;
+        let pipeline = pipeline(AugmentConfig::preset(Preset::None))?;
         let every = self.held_out.len().div_ceil(MOST_VALIDATION).max(1);
         let mut samples = Vec::new();
         for &entry in self.held_out.iter().step_by(every) {
@@ -116,50 +115,43 @@ impl Corpus {
             let mut data = vec![0.0; patch.iter().product()];
             self.store.read(entry, start, patch, &mut data)?;
             let seed = mix(self.config.run.seed, &volume.id);
-            samples.push(transform.apply(RawPatch::new(data, patch, entry, start), seed));
+            let raw = RawPatch::new(data, patch, entry, start);
+            samples.push(sample(&pipeline, pretext, patch, raw, seed));
         }
+        pretext.mix(&mut samples);
         Ok(samples)
     }
 }
 
-/// What makes a sample of a patch.
-#[derive(Debug)]
-struct Transform {
-    pipeline: Pipeline,
-    mask: BlockMask,
-    patch: [usize; 3],
+fn pipeline(augment: AugmentConfig) -> Result<Pipeline> {
+    Pipeline::new(augment).map_err(|e| TrainError::config("augment", e.to_string()))
 }
 
-impl Transform {
-    fn new(config: &PretrainConfig, augment: AugmentConfig) -> Result<Self> {
-        let pipeline =
-            Pipeline::new(augment).map_err(|e| TrainError::config("augment", e.to_string()))?;
-        Ok(Self {
-            pipeline,
-            mask: config.mask()?,
-            patch: config.patch.size,
-        })
-    }
-
-    fn apply(&self, raw: RawPatch, seed: u64) -> Sample {
-        let augmented = self.pipeline.apply(&raw.data, raw.shape, self.patch, seed);
-        // The patch is as large as the pipeline asked for.
-        let augmented = augmented.unwrap_or_else(|error| panic!("{error}"));
-        drop(raw);
-        Sample::new(
-            to_c_order(augmented.input, self.patch),
-            to_c_order(augmented.target, self.patch),
-            self.mask.draw(seed.rotate_left(32)),
-        )
-    }
+/// Makes a sample of a patch that is as large as the pipeline asks for.
+fn sample<P: Pretext>(
+    pipeline: &Pipeline,
+    pretext: &P,
+    patch: [usize; 3],
+    raw: RawPatch,
+    seed: u64,
+) -> P::Sample {
+    let augmented = pipeline.apply(&raw.data, raw.shape, patch, seed);
+    let augmented = augmented.unwrap_or_else(|error| panic!("{error}"));
+    drop(raw);
+    pretext.sample(
+        to_c_order(augmented.input, patch),
+        to_c_order(augmented.target, patch),
+        seed.rotate_left(32),
+    )
 }
 
 /// The samples of a run, in their order.
-pub struct Stream {
-    loader: Loader<Sample>,
+pub struct Stream<P: Pretext> {
+    loader: Loader<P::Sample>,
+    pretext: Arc<P>,
 }
 
-impl Stream {
+impl<P: Pretext> Stream<P> {
     /// Starts the threads that make this process's samples, from `position` on; `null` is the
     /// beginning.
     ///
@@ -170,6 +162,7 @@ impl Stream {
     pub fn new(
         corpus: &Corpus,
         config: &PretrainConfig,
+        pretext: P,
         exchange: &dyn Exchange,
         position: &serde_json::Value,
     ) -> Result<Self> {
@@ -184,13 +177,13 @@ impl Stream {
             position => serde_json::from_value(position.clone())
                 .map_err(|e| TrainError::config("resume", format!("position: {e}")))?,
         };
-        let transform = Transform::new(config, config.augment.clone())?;
+        let pipeline = pipeline(config.augment.clone())?;
         let threads = match config.data.threads {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get().saturating_sub(1)),
             n => n,
         };
         let loader = LoaderConfig {
-            patch: transform.pipeline.source_size(config.patch.size),
+            patch: pipeline.source_size(config.patch.size),
             batch: batch / world,
             seed: config.run.seed,
             threads: threads.max(1),
@@ -205,20 +198,26 @@ impl Stream {
             held_out: [corpus.held_out.as_slice(), &corpus.left_out].concat(),
             start,
         };
-        let transform = move |raw: RawPatch, seed: SampleSeed| transform.apply(raw, seed.0);
+        let pretext = Arc::new(pretext);
+        let (makes, patch) = (pretext.clone(), config.patch.size);
+        let transform = move |raw: RawPatch, seed: SampleSeed| {
+            sample(&pipeline, makes.as_ref(), patch, raw, seed.0)
+        };
         Ok(Self {
             loader: Loader::new(corpus.store.clone(), &loader, Arc::new(transform))?,
+            pretext,
         })
     }
 }
 
-impl Source<Sample> for Stream {
-    fn next(&mut self) -> Result<Drawn<Sample>> {
+impl<P: Pretext> Source<P::Sample> for Stream<P> {
+    fn next(&mut self) -> Result<Drawn<P::Sample>> {
         let epoch = self.loader.position().epoch;
-        let batch = match self.loader.next() {
+        let mut batch = match self.loader.next() {
             Some(batch) => batch?,
             None => unreachable!("a loader ends with an error only, and a run with it"),
         };
+        self.pretext.mix(&mut batch.samples);
         Ok(Drawn {
             samples: batch.samples,
             epoch,

@@ -300,18 +300,18 @@ impl Task for Finetuning {
         self.rates.at(step)
     }
 
-    fn loss(&self, network: &Network<'_>, samples: &[Sample], device: &Device) -> [Tensor<1>; 3] {
+    fn loss(&self, network: &Network<'_>, samples: &[Sample], device: &Device) -> Vec<Tensor<1>> {
         let batch = Batch::new(samples, self.config.patch.size, device);
         let logits = network.forward(batch.image);
         let found = dice_cross_entropy(logits, batch.labels, &self.config.loss);
-        [found.loss, found.dice, found.cross_entropy]
+        vec![found.loss, found.dice, found.cross_entropy]
     }
 
-    fn losses([loss, dice, cross_entropy]: [f64; 3]) -> Losses {
+    fn losses(values: &[f64]) -> Losses {
         Losses {
-            loss,
-            dice,
-            cross_entropy,
+            loss: values[0],
+            dice: values[1],
+            cross_entropy: values[2],
         }
     }
 

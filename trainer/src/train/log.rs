@@ -131,6 +131,15 @@ pub struct Step {
     /// Mean squared error over the visible voxels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub visible_loss: Option<f64>,
+    /// Cross-entropy of telling how views are rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation_loss: Option<f64>,
+    /// Contrastive loss: mean cross-entropy of finding the other view of a patch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contrastive_loss: Option<f64>,
+    /// Mean absolute error of restored views.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inpainting_loss: Option<f64>,
     /// The Dice part of a segmentation's loss: 1 less the mean soft Dice coefficient.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dice_loss: Option<f64>,
@@ -170,6 +179,15 @@ pub struct Validation {
     /// Loss of predicting each sample's mean, for comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_loss: Option<f64>,
+    /// Cross-entropy of telling how views are rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation_loss: Option<f64>,
+    /// Contrastive loss: mean cross-entropy of finding the other view of a patch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contrastive_loss: Option<f64>,
+    /// Mean absolute error of restored views.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inpainting_loss: Option<f64>,
     /// The Dice part of a segmentation's loss.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dice_loss: Option<f64>,

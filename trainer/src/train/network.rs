@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 
 use amaes_core::model::{Model, Tape};
+use amaes_core::pretext::ViewOutput;
 use burn::tensor::{Gradients, Tensor};
 
 /// A network and what its forward passes left for the gradients.
@@ -35,6 +36,11 @@ impl<'a> Network<'a> {
             }
             None => self.model.forward(x),
         }
+    }
+
+    /// As [`Model::views`]; its activations are kept.
+    pub fn views(&self, x: Tensor<5>) -> Option<ViewOutput> {
+        self.model.views(x)
     }
 
     /// Takes the gradients of a loss of what [`forward`](Self::forward) gave. `take` is called once

@@ -1,11 +1,13 @@
-//! Pretraining: a network learns to restore masked and augmented patches of a store.
+//! Pretraining: a network learns from patches of a store without labels.
+
+mod masked;
+mod views;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use amaes_core::model::Spec;
+use amaes_core::model::{Model, Spec};
 use amaes_core::preprocess::Plan;
-use amaes_core::pretext::reconstruction;
 use amaes_core::weights::{StateDict, initial};
 use burn::tensor::{Device, Tensor};
 use serde_json::Value;
@@ -16,12 +18,14 @@ use super::corpus::{Corpus, Stream};
 use super::error::{Result, TrainError};
 use super::log::{self, Record, Validation};
 use super::network::Network;
-use super::picture;
+use super::picture::{self, Row};
+use super::pretext::PretextConfig;
 use super::run::{Ended, Run, Setting, Start};
-use super::sample::{Batch, Sample};
+use super::sample::Pretext;
 use super::schedule::Schedule;
 use super::step::Learner;
 use super::task::{Common, Settings, Task};
+use super::views::ViewMaker;
 use crate::model::{self, Beside};
 
 /// Pictures show this many samples at most.
@@ -29,29 +33,44 @@ const ROWS: usize = 4;
 
 /// Pretraining on a corpus.
 #[derive(Clone, Debug)]
-pub struct Pretraining {
+pub struct Pretraining<S> {
     config: PretrainConfig,
     plan: Plan,
     volumes: u64,
-    validation: Vec<Sample>,
+    validation: Vec<S>,
     schedule: Schedule,
 }
 
-/// Squared errors of a batch.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Losses {
-    /// What is minimised.
-    pub loss: f64,
-    /// Mean over the masked voxels.
-    pub masked: f64,
-    /// Mean over the visible voxels.
-    pub visible: f64,
+/// Samples of a kind, and what a network learns from them.
+pub trait Objective: Sized {
+    /// The losses of a batch.
+    type Losses: Copy;
+
+    /// What is minimised, and parts of it, each `[1]`.
+    fn loss(
+        config: &PretrainConfig,
+        network: &Network<'_>,
+        samples: &[Self],
+        device: &Device,
+    ) -> Vec<Tensor<1>>;
+
+    /// The losses that [`loss`](Self::loss) found, in its order.
+    fn losses(values: &[f64]) -> Self::Losses;
+
+    /// Puts losses into a line of the log.
+    fn fill(losses: Self::Losses, line: &mut log::Step);
+
+    /// Judges a network on the validation samples, of which there is at least one.
+    fn validate(task: &Pretraining<Self>, learner: &Learner, step: u64) -> Validation;
+
+    /// What a picture shows of a sample.
+    fn show(&self, config: &PretrainConfig, model: &Model, device: &Device) -> Row;
 }
 
-impl Pretraining {
+impl<S: Objective> Pretraining<S> {
     /// Pretraining on `volumes` volumes that were preprocessed by `plan`; `validation` are samples
     /// of others.
-    pub fn new(config: PretrainConfig, plan: Plan, volumes: u64, validation: Vec<Sample>) -> Self {
+    pub fn new(config: PretrainConfig, plan: Plan, volumes: u64, validation: Vec<S>) -> Self {
         let schedule = config.schedule(config.steps(volumes));
         Self {
             config,
@@ -117,15 +136,36 @@ pub fn run_from(
     from: Option<&Checkpoint>,
     setting: Setting<'_>,
 ) -> Result<Ended> {
+    match &config.pretext {
+        PretextConfig::Amaes(_) => run_pretext(config.mask()?, config, from, setting),
+        PretextConfig::SwinUNETR(views) => {
+            let patch = config.patch.size;
+            let parts = setting.exchange.world() * config.training.accumulate;
+            views.validate(patch, config.patch.batch / parts)?;
+            let pretext = ViewMaker::new(patch, views.cutout)?;
+            run_pretext(pretext, config, from, setting)
+        }
+    }
+}
+
+fn run_pretext<P>(
+    pretext: P,
+    config: &PretrainConfig,
+    from: Option<&Checkpoint>,
+    setting: Setting<'_>,
+) -> Result<Ended>
+where
+    P: Pretext<Sample: Objective>,
+{
     let corpus = Corpus::open(config)?;
     let task = Pretraining::new(
         config.clone(),
         corpus.plan().clone(),
         corpus.volumes(),
-        corpus.validation()?,
+        corpus.validation(&pretext)?,
     );
     let position = from.map_or(&Value::Null, |f| &f.state.position);
-    let mut source = Stream::new(&corpus, config, setting.exchange, position)?;
+    let mut source = Stream::new(&corpus, config, pretext, setting.exchange, position)?;
     let mut run = match from {
         Some(from) => Run::resume(task, setting, from)?,
         None => {
@@ -136,11 +176,11 @@ pub fn run_from(
     run.go(&mut source)
 }
 
-impl Task for Pretraining {
+impl<S: Objective> Task for Pretraining<S> {
     const NAME: &'static str = "pretrain";
     type Config = PretrainConfig;
-    type Sample = Sample;
-    type Losses = Losses;
+    type Sample = S;
+    type Losses = S::Losses;
 
     fn config(&self) -> &PretrainConfig {
         &self.config
@@ -176,79 +216,33 @@ impl Task for Pretraining {
         self.schedule.at(step)
     }
 
-    fn loss(&self, network: &Network<'_>, samples: &[Sample], device: &Device) -> [Tensor<1>; 3] {
-        let batch = Batch::new(samples, self.config.patch.size, device);
-        let output = network.forward(batch.input);
-        let over = self.config.patch.loss;
-        let found = reconstruction(output, batch.target, batch.mask, over);
-        [found.loss, found.masked, found.visible]
+    fn loss(&self, network: &Network<'_>, samples: &[S], device: &Device) -> Vec<Tensor<1>> {
+        S::loss(&self.config, network, samples, device)
     }
 
-    fn losses([loss, masked, visible]: [f64; 3]) -> Losses {
-        Losses {
-            loss,
-            masked,
-            visible,
-        }
+    fn losses(values: &[f64]) -> S::Losses {
+        S::losses(values)
     }
 
-    fn fill(losses: Losses, line: &mut log::Step) {
-        line.loss = losses.loss;
-        line.masked_loss = Some(losses.masked);
-        line.visible_loss = Some(losses.visible);
+    fn fill(losses: S::Losses, line: &mut log::Step) {
+        S::fill(losses, line);
     }
 
     fn validate(&self, learner: &Learner, step: u64) -> Result<Option<Validation>> {
-        if self.validation.is_empty() {
-            return Ok(None);
-        }
-        let (mut sum, mut mean) = ([0.0; 3], 0.0);
-        for sample in &self.validation {
-            let found = learner.evaluate(self, std::slice::from_ref(sample));
-            for (sum, value) in sum
-                .iter_mut()
-                .zip([found.loss, found.masked, found.visible])
-            {
-                *sum += value;
-            }
-            mean += variance(&sample.target);
-        }
-        let count = self.validation.len() as f64;
-        let [loss, masked, visible] = sum.map(|s| s / count);
-        Ok(Some(Validation {
-            step,
-            loss,
-            masked_loss: Some(masked),
-            visible_loss: Some(visible),
-            mean_loss: Some(mean / count),
-            ..Validation::default()
-        }))
+        let some = !self.validation.is_empty();
+        Ok(some.then(|| S::validate(self, learner, step)))
     }
 
     fn picture(&self, learner: &Learner, path: &Path) -> Result<bool> {
         if self.validation.is_empty() {
             return Ok(false);
         }
-        let samples = &self.validation[..self.validation.len().min(ROWS)];
-        let patch = self.config.patch.size;
-        let model = learner.model();
-        let restored: Vec<Vec<f32>> = samples
-            .iter()
-            .map(|sample| {
-                let batch = Batch::new(std::slice::from_ref(sample), patch, learner.device());
-                let output = model.forward(batch.input);
-                output.into_data().iter::<f32>().collect()
-            })
+        let (model, device) = (learner.model(), learner.device());
+        let samples = self.validation.iter().take(ROWS);
+        let rows: Vec<Row> = samples
+            .map(|sample| sample.show(&self.config, &model, device))
             .collect();
-        picture::write(path, samples, &restored, patch)?;
+        picture::write(path, &rows, self.config.patch.size)?;
         Ok(true)
     }
-}
-
-/// Mean squared error of predicting the mean.
-fn variance(values: &[f32]) -> f64 {
-    let count = values.len().max(1) as f64;
-    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
-    let squares = values.iter().map(|&v| (f64::from(v) - mean).powi(2));
-    squares.sum::<f64>() / count
 }

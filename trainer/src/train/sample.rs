@@ -1,6 +1,28 @@
 //! What a network is pretrained on: a masked patch, the mask, and the patch to restore.
 
+use amaes_core::pretext::BlockMask;
 use burn::tensor::{DType, Device, Tensor, TensorData};
+
+/// What makes samples of patches.
+pub trait Pretext: Send + Sync + 'static {
+    /// What it makes.
+    type Sample: Send + 'static;
+
+    /// A sample of an augmented patch and of the patch to restore, both `[x, y, z]` with the last
+    /// axis fastest. The same patches and seed must give the same sample.
+    fn sample(&self, input: Vec<f32>, target: Vec<f32>, seed: u64) -> Self::Sample;
+
+    /// What the samples of a batch take from each other.
+    fn mix(&self, _batch: &mut [Self::Sample]) {}
+}
+
+impl Pretext for BlockMask {
+    type Sample = Sample;
+
+    fn sample(&self, input: Vec<f32>, target: Vec<f32>, seed: u64) -> Sample {
+        Sample::new(input, target, self.draw(seed))
+    }
+}
 
 /// One patch, as tensors hold it: `[x, y, z]`, last axis fastest.
 #[derive(Clone, Debug, PartialEq)]

@@ -122,8 +122,17 @@ pub(super) fn from_table<T>(table: toml::Table, name: &Path) -> Result<T>
 where
     T: Default + Serialize + DeserializeOwned,
 {
-    let mut all = toml::Table::try_from(T::default())
-        .map_err(|e| TrainError::config("file", e.to_string()))?;
+    over(&T::default(), table, name)
+}
+
+/// A configuration from its table; what that leaves out is as in `base`, also within sections.
+/// Errors call it `name`.
+pub(super) fn over<T>(base: &T, table: toml::Table, name: &Path) -> Result<T>
+where
+    T: Serialize + DeserializeOwned,
+{
+    let mut all =
+        toml::Table::try_from(base).map_err(|e| TrainError::config("file", e.to_string()))?;
     merge(&mut all, table);
     all.try_into().map_err(|e| TrainError::toml(name, e))
 }

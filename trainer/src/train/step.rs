@@ -116,7 +116,7 @@ impl Learner {
         let parts = self.settings.accumulate.clamp(1, samples.len().max(1));
         let size = samples.len().div_ceil(parts);
         let mut sum = GradientSum::default();
-        let mut losses = [0.0_f32; 3];
+        let mut losses: Vec<f32> = Vec::new();
         for start in (0..samples.len()).step_by(size) {
             let range = start..(start + size).min(samples.len());
             let share = range.len() as f64 / samples.len() as f64;
@@ -124,7 +124,9 @@ impl Learner {
             let result = task.loss(&network, &samples[range], &self.device);
             let loss = result[0].clone() * share;
             network.backward(loss, |gradients| sum.add(&self.model, gradients));
-            for (total, value) in losses.iter_mut().zip(read(result)) {
+            let values = read(result);
+            losses.resize(values.len(), 0.0);
+            for (total, value) in losses.iter_mut().zip(values) {
                 *total += share as f32 * value;
             }
         }
@@ -135,7 +137,7 @@ impl Learner {
         let mut gradients = mean_gradients(gradients, with)?;
         with.sum(&mut losses)?;
         let world = with.world() as f64;
-        let losses = losses.map(|v| f64::from(v) / world);
+        let losses: Vec<f64> = losses.iter().map(|&v| f64::from(v) / world).collect();
         let loss = losses[0];
         let norm = gradients.norm();
         if !loss.is_finite() || !norm.is_finite() {
@@ -151,14 +153,15 @@ impl Learner {
         if let Some(average) = &mut self.average {
             average.update(&self.model);
         }
-        Ok((T::losses(losses), norm))
+        Ok((T::losses(&losses), norm))
     }
 
     /// The losses of some samples, without learning from them.
     pub fn evaluate<T: Task>(&self, task: &T, samples: &[T::Sample]) -> T::Losses {
         let model = self.model();
         let result = task.loss(&Network::new(&model, false), samples, &self.device);
-        T::losses(read(result).map(f64::from))
+        let values: Vec<f64> = read(result).into_iter().map(f64::from).collect();
+        T::losses(&values)
     }
 
     /// The network as it is, without gradients.
@@ -266,13 +269,8 @@ fn build(spec: &Spec, weights: &StateDict, settings: Settings, device: &Device) 
     Ok(model)
 }
 
-/// Three scalars, in one transfer from the device.
-fn read(result: [Tensor<1>; 3]) -> [f32; 3] {
-    let all = result.map(Tensor::inner);
-    let mut values = [0.0; 3];
-    let data = Tensor::cat(all.to_vec(), 0).into_data();
-    for (value, read) in values.iter_mut().zip(data.iter::<f32>()) {
-        *value = read;
-    }
-    values
+/// Scalars, in one transfer from the device.
+fn read(result: Vec<Tensor<1>>) -> Vec<f32> {
+    let all = result.into_iter().map(Tensor::inner).collect();
+    Tensor::cat(all, 0).into_data().iter::<f32>().collect()
 }

@@ -50,16 +50,16 @@ pub trait Task {
     /// The learning rate of a step, counted from 0.
     fn lr(&self, step: u64) -> f64;
 
-    /// What is minimised, and two parts of it that are logged, each `[1]`.
+    /// What is minimised, and parts of it that are logged, each `[1]`.
     fn loss(
         &self,
         network: &Network<'_>,
         samples: &[Self::Sample],
         device: &Device,
-    ) -> [Tensor<1>; 3];
+    ) -> Vec<Tensor<1>>;
 
-    /// The losses that [`loss`](Self::loss) found.
-    fn losses(values: [f64; 3]) -> Self::Losses;
+    /// The losses that [`loss`](Self::loss) found, in its order.
+    fn losses(values: &[f64]) -> Self::Losses;
 
     /// Puts losses into a line of the log.
     fn fill(losses: Self::Losses, line: &mut log::Step);

@@ -3,17 +3,35 @@
 use super::parameters::List;
 use super::{shape, unknown};
 use crate::model::{
-    SWIN_LIGHT_WIDTHS, Spec, SwinTransformerConfig, SwinUNETRConfig, SwinUNETRHead,
+    SWIN_LIGHT_WIDTHS, SWIN_VIEWS_CODE, SWIN_VIEWS_LAYERS, SWIN_VIEWS_WIDTHS, Spec,
+    SwinTransformerConfig, SwinUNETRConfig, SwinUNETRHead,
 };
 use crate::nn::Merging;
+use crate::pretext::TURNS;
 use crate::weights::{StateDict, WeightsError};
 
 const EMBEDDING: &str = "swinViT.patch_embed.proj.weight";
+const ENCODER: &str = "swinViT.";
+/// The encoder in the code of its own pretraining.
+const PUBLISHED: &str = "swin_vit.";
 /// A buffer of MONAI's: what it holds follows from the window.
 const INDEX: &str = ".attn.relative_position_index";
 
-pub(super) fn is(state: &StateDict) -> bool {
-    state.shape(EMBEDDING).is_some()
+/// Whether it is one. Checkpoints of its own pretraining have other names for the encoder, or
+/// none, and older ones for the layers of a block; they are brought to those of MONAI's network.
+pub(super) fn is(state: &mut StateDict) -> Result<bool, WeightsError> {
+    const EMBED: &str = "patch_embed.proj.weight";
+    let bare = state.shape(EMBED).is_some_and(|s| s.len() == 5);
+    if bare || state.shape(&format!("{PUBLISHED}{EMBED}")).is_some() {
+        state.rename(|name| {
+            let own = bare && (name.starts_with("patch_embed.") || name.starts_with("layers"));
+            let rest = name.strip_prefix(PUBLISHED).or(own.then_some(name));
+            let name = rest.map_or_else(|| name.to_owned(), |rest| format!("{ENCODER}{rest}"));
+            name.replace(".mlp.fc1.", ".mlp.linear1.")
+                .replace(".mlp.fc2.", ".mlp.linear2.")
+        })?;
+    }
+    Ok(state.shape(EMBEDDING).is_some())
 }
 
 /// `config` is a [`Spec`] as JSON, for what the shapes do not tell: how patches are merged.
@@ -51,10 +69,12 @@ pub(super) fn infer(
         (SwinUNETRHead::Segmentation, "out.conv.conv.weight")
     } else if state.shape("rec_head.out_conv.weight").is_some() {
         (SwinUNETRHead::Light, "rec_head.out_conv.weight")
+    } else if state.shape("contrastive_head.weight").is_some() {
+        (SwinUNETRHead::Views, "conv.20.weight")
     } else {
         return Err(unknown(
             state,
-            "an encoder of SwinUNETR without `out` or `rec_head`",
+            "an encoder of SwinUNETR without `out`, `rec_head` or `contrastive_head`",
         ));
     };
     let [out_channels, ..]: [usize; 5] = shape(state, out)?;
@@ -112,6 +132,23 @@ impl List {
                 }
                 let channels = config.out_channels;
                 self.conv("rec_head.out_conv", [channels, f, 1], channels);
+            }
+            SwinUNETRHead::Views => {
+                let deepest = SWIN_VIEWS_WIDTHS[0] * f;
+                self.linear("rotation_head", [TURNS, deepest]);
+                self.linear("contrastive_head", [SWIN_VIEWS_CODE, deepest]);
+                let pairs = SWIN_VIEWS_WIDTHS.windows(2).enumerate();
+                for (stage, pair) in pairs {
+                    let [c_in, c] = [pair[0] * f, pair[1] * f];
+                    self.conv(
+                        &format!("conv.{}", SWIN_VIEWS_LAYERS * stage),
+                        [c, c_in, 3],
+                        c,
+                    );
+                }
+                let last = SWIN_VIEWS_LAYERS * (SWIN_VIEWS_WIDTHS.len() - 1);
+                let channels = config.out_channels;
+                self.conv(&format!("conv.{last}"), [channels, f, 1], channels);
             }
         }
     }

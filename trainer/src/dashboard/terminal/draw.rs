@@ -15,6 +15,7 @@ const POINTS: usize = 400;
 
 const MASKED: Color = Color::Cyan;
 const VISIBLE: Color = Color::Green;
+const ROTATION: Color = Color::Magenta;
 const TOTAL: Color = Color::White;
 const VALIDATION: Color = Color::Yellow;
 
@@ -112,6 +113,12 @@ fn header(s: &Summary) -> Paragraph<'_> {
     add("loss ", s.loss.map(|v| format!("{v:.5}")));
     add("masked ", s.masked_loss.map(|v| format!("{v:.5}")));
     add("visible ", s.visible_loss.map(|v| format!("{v:.5}")));
+    add("rotation ", s.rotation_loss.map(|v| format!("{v:.5}")));
+    add(
+        "contrastive ",
+        s.contrastive_loss.map(|v| format!("{v:.5}")),
+    );
+    add("inpainting ", s.inpainting_loss.map(|v| format!("{v:.5}")));
     add("Dice part ", s.dice_loss.map(|v| format!("{v:.5}")));
     add("cross-entropy ", s.cross_entropy.map(|v| format!("{v:.5}")));
     add("validation ", s.validation_loss.map(|v| format!("{v:.5}")));
@@ -123,10 +130,13 @@ fn header(s: &Summary) -> Paragraph<'_> {
 
 fn losses(history: &History) -> Vec<Curve> {
     type Loss = fn(&crate::train::log::Step) -> Option<f64>;
-    let steps: [(&'static str, Color, Loss); 5] = [
+    let steps: [(&'static str, Color, Loss); 8] = [
         ("loss", TOTAL, |s| Some(s.loss)),
         ("masked", MASKED, |s| s.masked_loss),
         ("visible", VISIBLE, |s| s.visible_loss),
+        ("rotation", ROTATION, |s| s.rotation_loss),
+        ("contrastive", MASKED, |s| s.contrastive_loss),
+        ("inpainting", VISIBLE, |s| s.inpainting_loss),
         ("Dice part", MASKED, |s| s.dice_loss),
         ("cross-entropy", VISIBLE, |s| s.cross_entropy),
     ];

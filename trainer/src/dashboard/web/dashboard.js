@@ -2,7 +2,7 @@
 
 const PERIOD_MS = 4000;
 const COLOURS = ['#3b82f6', '#f59e0b', '#10b981', '#ef4444', '#8b5cf6', '#ec4899', '#14b8a6', '#a3a322'];
-const DASHES = { masked: [], total: [7, 4], visible: [2, 3], validation: [], 'Dice part': [], 'cross-entropy': [2, 3] };
+const DASHES = { masked: [], total: [7, 4], visible: [2, 3], rotation: [1, 2], contrastive: [6, 2, 1, 2], inpainting: [], validation: [], 'Dice part': [], 'cross-entropy': [2, 3] };
 
 const element = (id) => document.getElementById(id);
 const make = (tag, text = '', fields = {}) =>
@@ -103,6 +103,9 @@ const CHARTS = [
       ['masked', d.steps.step, d.steps.masked_loss],
       ['total', d.steps.step, d.steps.loss],
       ['visible', d.steps.step, d.steps.visible_loss],
+      ['rotation', d.steps.step, d.steps.rotation_loss],
+      ['contrastive', d.steps.step, d.steps.contrastive_loss],
+      ['inpainting', d.steps.step, d.steps.inpainting_loss],
       ['Dice part', d.steps.step, d.steps.dice_loss],
       ['cross-entropy', d.steps.step, d.steps.cross_entropy],
       ['validation', d.validations.map((v) => v.step), d.validations.map((v) => v.loss), true],

@@ -14,6 +14,9 @@ pub(super) struct Series {
     loss: Vec<f64>,
     masked_loss: Vec<f64>,
     visible_loss: Vec<f64>,
+    rotation_loss: Vec<f64>,
+    contrastive_loss: Vec<f64>,
+    inpainting_loss: Vec<f64>,
     dice_loss: Vec<f64>,
     cross_entropy: Vec<f64>,
     lr: Vec<f64>,
@@ -41,6 +44,9 @@ pub(super) fn series(steps: &[Step]) -> Series {
         out.loss.push(mean(&|s| Some(s.loss)));
         out.masked_loss.push(mean(&|s| s.masked_loss));
         out.visible_loss.push(mean(&|s| s.visible_loss));
+        out.rotation_loss.push(mean(&|s| s.rotation_loss));
+        out.contrastive_loss.push(mean(&|s| s.contrastive_loss));
+        out.inpainting_loss.push(mean(&|s| s.inpainting_loss));
         out.dice_loss.push(mean(&|s| s.dice_loss));
         out.cross_entropy.push(mean(&|s| s.cross_entropy));
         out.lr.push(mean(&|s| Some(s.lr)));

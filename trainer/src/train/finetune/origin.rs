@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use amaes_core::model::{MedNeXtConfig, MedNeXtDecoder, Spec, UNetConfig, UNetHead};
+use amaes_core::model::{
+    MedNeXtConfig, MedNeXtDecoder, Spec, SwinUNETRConfig, SwinUNETRHead, UNetConfig, UNetHead,
+};
 use amaes_core::preprocess::Plan;
 use amaes_core::weights::{LoadOptions, LoadReport, Partial, StateDict, initial, sha256, transfer};
 use serde::Serialize;
@@ -139,6 +141,9 @@ fn plain(backbone: Backbone) -> Spec {
         Backbone::MednextB => Spec::MedNeXt(MedNeXtConfig::b(1, 2)),
         Backbone::MednextM => Spec::MedNeXt(MedNeXtConfig::m(1, 2)),
         Backbone::MednextL => Spec::MedNeXt(MedNeXtConfig::l(1, 2)),
+        Backbone::Swinunetr | Backbone::SwinunetrV2 => {
+            Spec::SwinUNETR(backbone.swin_unetr(None, [1, 2]))
+        }
     }
 }
 
@@ -156,6 +161,10 @@ fn segmenting(spec: &Spec) -> Option<Spec> {
             },
             ..config.clone()
         })),
+        Spec::SwinUNETR(config) => Some(Spec::SwinUNETR(SwinUNETRConfig {
+            head: SwinUNETRHead::Segmentation,
+            ..config.clone()
+        })),
         _ => None,
     }
 }
@@ -164,6 +173,11 @@ fn resize(spec: &mut Spec, filters: Option<usize>, channels: usize, classes: usi
     let sizes = match spec {
         Spec::UNet(c) => (&mut c.filters, &mut c.in_channels, &mut c.out_channels),
         Spec::MedNeXt(c) => (&mut c.filters, &mut c.in_channels, &mut c.out_channels),
+        Spec::SwinUNETR(c) => (
+            &mut c.encoder.features,
+            &mut c.encoder.in_channels,
+            &mut c.out_channels,
+        ),
         _ => return,
     };
     *sizes.0 = filters.unwrap_or(*sizes.0);
