@@ -28,16 +28,27 @@ fn list(value: &Value) -> Vec<f64> {
         .collect()
 }
 
-/// The numbers of `swin_pretext.py`.
+/// A number of `swin_pretext.py`.
+fn number(n: usize, phase: f64) -> f64 {
+    let n = n as f64;
+    (0.37 * n + phase).sin() + 0.5 * (0.11 * n * n + 2.0 * phase).cos()
+}
+
 fn numbers<const D: usize>(shape: [usize; D], phase: f64, scale: f64) -> Tensor<D> {
-    let number = |n: usize| {
-        let n = n as f64;
-        scale * ((0.37 * n + phase).sin() + 0.5 * (0.11 * n * n + 2.0 * phase).cos())
-    };
-    let values: Vec<f64> = (0..shape.iter().product()).map(number).collect();
+    let count = shape.iter().product();
+    let values: Vec<f64> = (0..count).map(|n| scale * number(n, phase)).collect();
     Tensor::from_data(
         TensorData::new(values, shape),
         (&Device::flex(), DType::F32),
+    )
+}
+
+/// Quarter turns of `swin_pretext.py`.
+fn turns(views: usize) -> Tensor<1, Int> {
+    let turns: Vec<i32> = (0..views as i32).map(|v| (v * v + v + 1) % 4).collect();
+    Tensor::from_data(
+        TensorData::new(turns, [views]),
+        (&Device::flex(), DType::I32),
     )
 }
 

@@ -119,7 +119,7 @@ fn backbones_and_pretrainings_end_in_a_table_with_time_and_memory() {
     assert_eq!(rows, expected);
     for row in &ablation.rows {
         assert_eq!(row.cost.is_some(), row.title != "none");
-        for cost in row.cost.iter() {
+        for cost in row.cost.iter().chain([&row.finetuning]) {
             assert!(cost.step_s.is_some_and(|s| s > 0.0), "{row:?}");
             assert!(cost.hours.is_some_and(|h| h > 0.0), "{row:?}");
             assert!(cost.memory_mib.is_some_and(|m| m > 0.0), "{row:?}");
@@ -127,6 +127,8 @@ fn backbones_and_pretrainings_end_in_a_table_with_time_and_memory() {
     }
     let parameters = |n: usize| ablation.rows[n].cost.and_then(|c| c.parameters);
     assert_ne!(parameters(5), parameters(6), "another decoder, and heads");
+    let markdown = report.markdown();
+    assert!(markdown.contains("SwinUNETR pretraining") && !markdown.contains("missing"));
 }
 
 #[test]

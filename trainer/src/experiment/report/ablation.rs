@@ -8,7 +8,7 @@ use super::scores::{Results, mean};
 use super::{pretraining_of, pretraining_spent};
 use crate::experiment::error::Result;
 use crate::experiment::matrix::GridKind;
-use crate::experiment::state::Spent;
+use crate::experiment::state::{Spent, done};
 use crate::experiment::variant::AMAES;
 
 /// A table of variants of pretraining.
@@ -36,19 +36,32 @@ pub struct AblationRow {
     pub out_of_domain: Option<Entry>,
     /// What pretraining cost; nothing where there was none.
     pub cost: Option<Cost>,
+    /// What finetuning cost.
+    pub finetuning: Cost,
 }
 
-/// What pretraining cost.
+/// What training cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Cost {
-    /// Seconds of a step: the middle one of each pretraining, their mean.
+    /// Seconds of a step: the middle one of each run, their mean.
     pub step_s: Option<f64>,
-    /// Hours of a pretraining, their mean.
+    /// Hours of a run, their mean.
     pub hours: Option<f64>,
     /// Largest resident memory in MiB.
     pub memory_mib: Option<f64>,
     /// Parameters of the network.
     pub parameters: Option<u64>,
+}
+
+impl Cost {
+    fn of(spent: &[Spent]) -> Self {
+        Self {
+            step_s: mean(spent.iter().map(|s| s.median_s)),
+            hours: mean(spent.iter().map(|s| s.seconds / 3600.0)),
+            memory_mib: spent.iter().filter_map(|s| s.memory_mib).reduce(f64::max),
+            parameters: spent.iter().map(|s| s.parameters).max(),
+        }
+    }
 }
 
 impl Ablation {
@@ -95,7 +108,8 @@ impl Ablation {
                 title: plan.variant_title(&row.pretraining),
                 in_domain: number(&inside),
                 out_of_domain: number(&outside),
-                cost: cost(results, row)?,
+                cost: pretraining_cost(results, row)?,
+                finetuning: finetuning_cost(results, row)?,
             });
         }
         let entries = table.rows.iter_mut();
@@ -111,14 +125,18 @@ impl Ablation {
     }
 }
 
-fn cost(results: &Results<'_>, row: &Row) -> Result<Option<Cost>> {
-    let plan = results.plan;
+/// The cells of a row.
+fn cells(results: &Results<'_>, row: &Row) -> Vec<usize> {
     let selection = Selection {
         kind: GridKind::Ablation,
         columns: results.columns(GridKind::Ablation),
     };
-    let cells = results.cells(row, &selection);
-    let mut pretrainings: Vec<usize> = cells
+    results.cells(row, &selection)
+}
+
+fn pretraining_cost(results: &Results<'_>, row: &Row) -> Result<Option<Cost>> {
+    let plan = results.plan;
+    let mut pretrainings: Vec<usize> = cells(results, row)
         .iter()
         .filter_map(|&c| pretraining_of(plan, c))
         .collect();
@@ -131,10 +149,13 @@ fn cost(results: &Results<'_>, row: &Row) -> Result<Option<Cost>> {
     for pretraining in pretrainings {
         spent.extend(pretraining_spent(plan, pretraining)?);
     }
-    Ok(Some(Cost {
-        step_s: mean(spent.iter().map(|s| s.median_s)),
-        hours: mean(spent.iter().map(|s| s.seconds / 3600.0)),
-        memory_mib: spent.iter().filter_map(|s| s.memory_mib).reduce(f64::max),
-        parameters: spent.iter().map(|s| s.parameters).max(),
-    }))
+    Ok(Some(Cost::of(&spent)))
+}
+
+fn finetuning_cost(results: &Results<'_>, row: &Row) -> Result<Cost> {
+    let mut spent: Vec<Spent> = Vec::new();
+    for cell in cells(results, row) {
+        spent.extend(done::<Spent>(&results.plan.finetuning_folder(cell))?);
+    }
+    Ok(Cost::of(&spent))
 }

@@ -95,7 +95,7 @@ fn ablation(out: &mut String, table: &Ablation) {
         begin_row(out, &named, n > 0 && !same_block(&row.row, rows[n - 1]));
         number(out, row.in_domain.as_ref());
         number(out, row.out_of_domain.as_ref());
-        for cost in costs(row.cost.as_ref()) {
+        for cost in costs(row) {
             let _ = write!(out, "<td>{cost}</td>");
         }
         out.push_str("</tr>\n");

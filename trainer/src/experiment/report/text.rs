@@ -46,7 +46,7 @@ pub(super) fn markdown(report: &Report) -> String {
                 number(row.in_domain.as_ref()),
                 number(row.out_of_domain.as_ref()),
             ]);
-            cells.extend(costs(row.cost.as_ref()));
+            cells.extend(costs(row));
             cells
         });
         let _ = writeln!(out, "## Ablation\n");
@@ -71,7 +71,7 @@ pub(super) fn markdown(report: &Report) -> String {
 }
 
 /// The heads of an ablation's columns, after those of its axes.
-pub(super) const ABLATION_HEAD: [&str; 7] = [
+pub(super) const ABLATION_HEAD: [&str; 9] = [
     "Pretraining",
     "Dice, in domain",
     "Dice, out of domain",
@@ -79,6 +79,8 @@ pub(super) const ABLATION_HEAD: [&str; 7] = [
     "hours",
     "memory, GiB",
     "parameters, M",
+    "finetuning, s a step",
+    "finetuning, memory, GiB",
 ];
 
 fn table_of(out: &mut String, head: &[String], rows: impl Iterator<Item = Vec<String>>) {
@@ -228,17 +230,29 @@ pub(super) fn difference_of(difference: &Difference) -> String {
     format!("{:+.2}, {p}{mark}", 100.0 * difference.mean)
 }
 
-/// The cells of what a pretraining cost.
-pub(super) fn costs(cost: Option<&Cost>) -> [String; 4] {
-    let Some(cost) = cost else {
-        return std::array::from_fn(|_| "–".into());
-    };
+/// The cells of what pretraining and finetuning cost.
+pub(super) fn costs(row: &AblationRow) -> [String; 6] {
     let shown = |value: Option<String>| value.unwrap_or_else(|| "missing".into());
+    let step = |cost: &Cost| shown(cost.step_s.map(|s| format!("{s:.3}")));
+    let memory = |cost: &Cost| shown(cost.memory_mib.map(|m| format!("{:.2}", m / 1024.0)));
+    let none = || std::array::from_fn(|_| "–".to_owned());
+    let pretraining = row.cost.as_ref().map_or_else(none, |cost| {
+        [
+            step(cost),
+            shown(cost.hours.map(|h| format!("{h:.2}"))),
+            memory(cost),
+            shown(cost.parameters.map(|p| format!("{:.2}", p as f64 / 1e6))),
+        ]
+    });
+    let [step_s, hours, memory_gib, parameters] = pretraining;
+    let finetuning = &row.finetuning;
     [
-        shown(cost.step_s.map(|s| format!("{s:.3}"))),
-        shown(cost.hours.map(|h| format!("{h:.2}"))),
-        shown(cost.memory_mib.map(|m| format!("{:.2}", m / 1024.0))),
-        shown(cost.parameters.map(|p| format!("{:.2}", p as f64 / 1e6))),
+        step_s,
+        hours,
+        memory_gib,
+        parameters,
+        step(finetuning),
+        memory(finetuning),
     ]
 }
 
@@ -278,10 +292,11 @@ impl Ablation {
         entries.filter(|e| e.difference.is_some()).count()
     }
 
-    /// One line a number, with what the pretraining cost.
+    /// One line a number, with what pretraining and finetuning cost.
     pub(super) fn csv(&self) -> String {
         let mut out = format!(
-            "{ROW_HEAD},in_domain,{ENTRY_HEAD},step_s,pretraining_h,memory_mib,parameters\n"
+            "{ROW_HEAD},in_domain,{ENTRY_HEAD},step_s,pretraining_h,memory_mib,parameters,\
+             finetuning_step_s,finetuning_memory_mib\n"
         );
         for row in &self.rows {
             for (inside, entry) in [(true, &row.in_domain), (false, &row.out_of_domain)] {
@@ -289,13 +304,15 @@ impl Ablation {
                 let cost = row.cost.unwrap_or_default();
                 let _ = writeln!(
                     out,
-                    "{},{inside},{},{},{},{},{}",
+                    "{},{inside},{},{},{},{},{},{},{}",
                     row_csv(&row.row),
                     entry_csv(entry),
                     optional(cost.step_s),
                     optional(cost.hours),
                     optional(cost.memory_mib),
                     optional(cost.parameters),
+                    optional(row.finetuning.step_s),
+                    optional(row.finetuning.memory_mib),
                 );
             }
         }
