@@ -1,6 +1,8 @@
 //! `amaes finetune` on images that the test makes: learning, stopping, being killed, going on, and
 //! what `amaes segment` makes of the result.
 
+mod mpi;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -424,4 +426,27 @@ fn pretrained_weights_and_mistakes_are_named() {
         &mut bench.command("grid", &few),
         &["c01.nii.gz", "c01_0000.nii.gz", "grid"],
     );
+}
+
+#[test]
+fn two_processes_with_half_the_batch_equal_one() {
+    if let Some(missing) = mpi::missing() {
+        println!("skipped: {missing}");
+        return;
+    }
+    let bench = Bench::new(4);
+    // Gradients that are zero but for rounding, of biases before a norm, must not become steps.
+    let set = [
+        "patch.batch=4",
+        "training.steps=4",
+        "optimizer.epsilon=1e-4",
+        "output.checkpoint_every=4",
+    ];
+    ok(&mut bench.command("one", &set));
+    ok(&mut mpi::two(&bench.command("two", &set)));
+    let [one, two] = ["one", "two"].map(|name| bench.run(name));
+    mpi::assert_equal_runs(&one, &two);
+    for ((step, a), (_, b)) in steps(&one).into_iter().zip(steps(&two)) {
+        assert!((a - b).abs() <= 1e-5 * a.abs(), "step {step}: {a}, {b}");
+    }
 }

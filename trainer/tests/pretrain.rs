@@ -1,5 +1,7 @@
 //! `amaes pretrain` on a store that the test makes: learning, stopping, being killed, going on.
 
+mod mpi;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -434,4 +436,85 @@ fn a_part_of_the_corpus_is_trained_on() {
         let (field, value) = bad.split_once('=').expect("a value");
         assert!(error.contains(field) && error.contains(value), "{error}");
     }
+}
+
+/// Gradients that are zero but for rounding, of biases before a norm, must not become steps.
+const STEADY: [&str; 4] = [
+    "patch.batch=4",
+    "training.steps=4",
+    "optimizer.epsilon=1e-4",
+    "output.checkpoint_every=1",
+];
+
+#[test]
+fn two_processes_with_half_the_batch_equal_one() {
+    if let Some(missing) = mpi::missing() {
+        println!("skipped: {missing}");
+        return;
+    }
+    let bench = Bench::new();
+    ok(&mut bench.command("one", &STEADY));
+    ok(&mut mpi::two(&bench.command("two", &STEADY)));
+    let [one, two] = ["one", "two"].map(|name| bench.run(name));
+    mpi::assert_equal_runs(&one, &two);
+    let losses = steps(&one).into_iter().zip(steps(&two));
+    for ((step, a), (_, b)) in losses {
+        assert!((a - b).abs() <= 1e-5 * a, "step {step}: {a}, {b}");
+    }
+    // The first alone writes, and the log says how many there were.
+    let records = log::read(&two).expect("a log");
+    assert!(
+        matches!(&records[0], Record::Run(run) if run.world == 2),
+        "{records:?}"
+    );
+
+    let odd = &mut mpi::two(&bench.command("odd", &["patch.batch=3"]));
+    let output = output(odd);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && error.contains("patch.batch"),
+        "{error}"
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_lost_process_ends_the_run_and_leaves_a_checkpoint() {
+    if let Some(missing) = mpi::missing() {
+        println!("skipped: {missing}");
+        return;
+    }
+    let bench = Bench::new();
+    let run = bench.run("lost");
+    // The rates of a longer run than it will be.
+    let more = [&STEADY[..], &["training.steps=1000"]].concat();
+    let child = mpi::two(&bench.command("lost", &more))
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    wait_for(&run, 2);
+    let id = child.id();
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+    let children = children.expect("its processes");
+    let last = children.split_whitespace().last().expect("a process");
+    let kill = Command::new("kill").args(["-KILL", last]).status();
+    assert!(kill.expect("kill starts").success());
+    let output = child.wait_with_output().expect("ended");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{error}");
+    assert!(error.contains("rank 1"), "{error}");
+
+    let (last, _) = amaes::train::checkpoint::latest(&run).expect("a checkpoint");
+    assert!(last.state.step >= 1);
+    // Told to stop at once, both stop after a step.
+    let mut going_on = mpi::two(&resume(&run));
+    let child = going_on.stderr(Stdio::piped()).spawn().expect("starts");
+    wait_for(&run, last.state.step + 2);
+    let kill = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status();
+    assert!(kill.expect("kill starts").success());
+    child.wait_with_output().expect("ended");
+    let (after, _) = amaes::train::checkpoint::latest(&run).expect("a checkpoint");
+    assert!(after.state.step >= last.state.step + 2);
 }

@@ -20,10 +20,16 @@ pub(crate) struct Test {
     /// Run the tests of the page that take many minutes too
     #[arg(long)]
     long: bool,
+    /// Run only the tests of several processes, which need Open MPI and libclang
+    #[arg(long)]
+    mpi: bool,
 }
 
 impl Test {
     pub(crate) fn run(&self) -> Result<()> {
+        if self.mpi {
+            return mpi();
+        }
         install_software_gpu();
         if !self.only_tests {
             run(&mut cargo(&["fmt", "--all", "--check"]))?;
@@ -59,6 +65,21 @@ impl Test {
         web::build()?;
         web::test(self.long)
     }
+}
+
+/// Training by several processes, in a build of its own: the default one needs no MPI library.
+fn mpi() -> Result<()> {
+    let mut command = cargo(&["test", "--release", "--locked", "--workspace"]);
+    command.args([
+        "--features",
+        "amaes/mpi",
+        "--test",
+        "pretrain",
+        "--test",
+        "finetune",
+    ]);
+    command.args(["--", "process", "--test-threads", "1"]);
+    run(&mut command)
 }
 
 /// Installs a software Vulkan driver where there is none and apt can: without a driver the tests
