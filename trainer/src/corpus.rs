@@ -10,6 +10,7 @@ mod catalogue;
 mod exclude;
 mod input;
 mod layout;
+mod location;
 pub mod manifest;
 mod measure;
 mod naming;

@@ -25,5 +25,6 @@ pub use self::layout::{Codec, Dtype, FORMAT, Layout, StoreOptions};
 pub use self::lock::Access;
 pub use self::metadata::RootAttributes;
 pub use self::reader::{Store, check_shard, parse_index};
-pub use self::source::{CacheOptions, OpenOptions};
+pub use self::source::{CacheOptions, OpenOptions, is_address};
+pub(crate) use self::source::{Listing, RemoteFiles};
 pub use self::writer::{VolumeMeta, Writer};

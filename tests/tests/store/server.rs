@@ -1,4 +1,4 @@
-//! A small HTTP server of files that misbehaves as told.
+//! A small HTTP server of files that misbehaves as told. It lists folders as S3 does.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -116,14 +116,20 @@ fn converse(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut stream = stream;
     loop {
         let (mut line, mut path, mut range) = (String::new(), String::new(), None);
+        let mut head = false;
         loop {
             line.clear();
             if reader.read_line(&mut line)? == 0 {
                 return Ok(());
             }
             let text = line.trim_end();
-            if let Some(rest) = text.strip_prefix("GET ") {
-                path = rest.split(' ').next().unwrap_or_default().to_owned();
+            let words: Vec<&str> = text.split(' ').collect();
+            if let ["GET" | "HEAD" | "PROPFIND", place, _] = words[..] {
+                head = words[0] == "HEAD";
+                path = place.to_owned();
+                if words[0] == "PROPFIND" {
+                    path = "method not allowed".into();
+                }
             } else if text.to_ascii_lowercase().starts_with("range: bytes=") {
                 let (start, end) = text[13..].split_once('-').expect("a range");
                 range = Some((
@@ -143,11 +149,29 @@ fn converse(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
                 Fault::None
             }
         };
+        let fault = match fault {
+            // What has no body has no other trouble.
+            Fault::None | Fault::Stall | Fault::Status(_) => fault,
+            _ if head => Fault::None,
+            _ => fault,
+        };
         let mut file = Vec::new();
-        let opened = std::fs::File::open(shared.root.join(path.trim_start_matches('/')));
-        let found = opened.and_then(|mut f| f.read_to_end(&mut file)).is_ok();
+        let listed = path
+            .split_once('?')
+            .filter(|(_, q)| q.contains("list-type=2"));
+        let found = match listed {
+            Some((bucket, query)) => {
+                file = list(&shared.root.join(bucket.trim_start_matches('/')), query);
+                true
+            }
+            None => {
+                let opened = std::fs::File::open(shared.root.join(path.trim_start_matches('/')));
+                opened.and_then(|mut f| f.read_to_end(&mut file)).is_ok()
+            }
+        };
         let status = match fault {
             Fault::Status(code) => Some(code),
+            _ if path == "method not allowed" => Some(405),
             _ if !found => Some(404),
             _ => None,
         };
@@ -197,8 +221,34 @@ fn converse(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
             }
             return Ok(());
         }
+        if head {
+            continue;
+        }
         // Before the client can know.
         shared.bytes.fetch_add(body.len(), Ordering::SeqCst);
         stream.write_all(&body)?;
     }
+}
+
+/// What is in a folder of a bucket, as S3's ListObjectsV2 answers.
+fn list(bucket: &Path, query: &str) -> Vec<u8> {
+    let prefix = query.split('&').find_map(|q| q.strip_prefix("prefix="));
+    let prefix = prefix.unwrap_or_default().replace("%2F", "/");
+    let mut xml = String::from("<ListBucketResult>");
+    let items = std::fs::read_dir(bucket.join(&prefix))
+        .into_iter()
+        .flatten();
+    for item in items.flatten() {
+        let key = format!("{prefix}{}", item.file_name().to_string_lossy());
+        let metadata = item.metadata().expect("an item");
+        xml += &match metadata.is_dir() {
+            true => format!("<CommonPrefixes><Prefix>{key}/</Prefix></CommonPrefixes>"),
+            false => format!(
+                "<Contents><Key>{key}</Key><Size>{}</Size><ETag>1</ETag>\
+                 <LastModified>2024-01-01T00:00:00.000Z</LastModified></Contents>",
+                metadata.len()
+            ),
+        };
+    }
+    (xml + "</ListBucketResult>").into_bytes()
 }

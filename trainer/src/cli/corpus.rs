@@ -2,6 +2,7 @@
 
 mod assemble;
 mod prepare;
+mod remote;
 mod scan;
 mod show;
 mod stats;

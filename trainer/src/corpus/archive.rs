@@ -2,16 +2,16 @@
 //! trusted: names are only ever compared and shown, and sizes are checked before they are believed.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufReader, Read, SeekFrom};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
 use tar::{Archive, Entries, EntryType, PaxExtensions};
 use zip::ZipArchive;
 
-use super::sidecar::{Beside, Facts, MAX_SIDECAR, MAX_TABLE, Participants};
+use super::location::{Location, ReadSeek};
+use super::sidecar::{Beside, Facts, MAX_SIDECAR, MAX_TABLE, Table};
 
 /// Longest name of a member, in bytes.
 const MAX_NAME: u64 = 4096;
@@ -125,8 +125,8 @@ pub(super) struct Refused {
 }
 
 /// Walks a .tar or .tar.gz.
-pub(super) fn walk_tar(path: &Path, kind: Kind, each: &mut Each<'_>) -> io::Result<()> {
-    let file = File::open(path)?;
+pub(super) fn walk_tar(archive: &Location, kind: Kind, each: &mut Each<'_>) -> io::Result<()> {
+    let file = archive.open()?;
     if kind == Kind::TarGz {
         let mut archive =
             Archive::new(MultiGzDecoder::new(BufReader::with_capacity(1 << 18, file)));
@@ -198,11 +198,11 @@ fn read_limited(reader: &mut dyn Read, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 /// A zip file as its members are read.
-pub(super) type Zip = ZipArchive<BufReader<File>>;
+pub(super) type Zip = ZipArchive<BufReader<Box<dyn ReadSeek>>>;
 
 /// Opens a zip file.
-pub(super) fn open_zip(path: &Path) -> io::Result<Zip> {
-    Ok(ZipArchive::new(BufReader::new(File::open(path)?))?)
+pub(super) fn open_zip(archive: &Location) -> io::Result<Zip> {
+    Ok(ZipArchive::new(BufReader::new(archive.open()?))?)
 }
 
 /// Walks a .zip; members are where `index` says.
@@ -225,19 +225,20 @@ pub(super) struct ZipCache(Option<(PathBuf, Zip)>);
 
 /// The bytes of a member.
 pub(super) fn open_member<'a>(
-    path: &Path,
+    archive: &Location,
     at: At,
     cache: &'a mut ZipCache,
 ) -> io::Result<Box<dyn Read + 'a>> {
     match at {
         At::Offset { start, bytes } => {
-            let mut file = File::open(path)?;
+            let mut file = archive.open()?;
             file.seek(SeekFrom::Start(start))?;
             Ok(Box::new(file.take(bytes)))
         }
         At::Index(index) => {
-            if cache.0.as_ref().is_none_or(|(known, _)| known != path) {
-                cache.0 = Some((path.to_owned(), open_zip(path)?));
+            let path = archive.path();
+            if cache.0.as_ref().is_none_or(|(known, _)| *known != path) {
+                cache.0 = Some((path, open_zip(archive)?));
             }
             let (_, zip) = cache
                 .0
@@ -252,15 +253,16 @@ pub(super) fn open_member<'a>(
 #[derive(Debug, Default)]
 pub(super) struct Sidecars {
     json: HashMap<String, Arc<Facts>>,
-    tables: HashMap<String, Arc<Participants>>,
+    participants: HashMap<String, Arc<Table>>,
+    sessions: HashMap<String, Arc<Table>>,
 }
 
 impl Sidecars {
     /// Reads those of a tar file, as far as it can be read: what is wrong with it is told when its
     /// images are.
-    pub(super) fn of_tar(path: &Path, kind: Kind) -> Self {
+    pub(super) fn of_tar(archive: &Location, kind: Kind) -> Self {
         let mut out = Self::default();
-        let _ = walk_tar(path, kind, &mut |member, _, reader| {
+        let _ = walk_tar(archive, kind, &mut |member, _, reader| {
             if let Ok(member) = member
                 && wanted(&member)
                 && let Ok(bytes) = read_limited(reader, MAX_TABLE)
@@ -295,22 +297,30 @@ impl Sidecars {
     }
 
     fn take(&mut self, name: &str, bytes: &[u8]) {
-        if self.json.len() >= MAX_SIDECARS {
+        if self.json.len() + self.sessions.len() >= MAX_SIDECARS {
             return;
         }
         if name.ends_with(".json") {
             if let Ok(facts) = Facts::from_json(bytes) {
                 self.json.insert(name.to_owned(), Arc::new(facts));
             }
-        } else if let Some(table) = Participants::from_tsv(bytes) {
+        } else if name.ends_with(SESSIONS) {
+            if let Some(table) = Table::of_sessions(bytes) {
+                self.sessions.insert(name.to_owned(), Arc::new(table));
+            }
+        } else if let Some(table) = Table::of_participants(bytes) {
             let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
-            self.tables.insert(folder.to_owned(), Arc::new(table));
+            self.participants.insert(folder.to_owned(), Arc::new(table));
         }
     }
 }
 
+/// How the name of a table of sessions ends.
+const SESSIONS: &str = "_sessions.tsv";
+
 fn wanted(member: &Member) -> bool {
-    let table = member.name.rsplit('/').next() == Some("participants.tsv");
+    let participants = member.name.rsplit('/').next() == Some("participants.tsv");
+    let table = participants || member.name.ends_with(SESSIONS);
     let json = member.name.ends_with(".json");
     json && member.bytes <= MAX_SIDECAR || table && member.bytes <= MAX_TABLE
 }
@@ -320,8 +330,12 @@ impl Beside for &Sidecars {
         self.json.get(path).cloned()
     }
 
-    fn participants(&mut self, folder: &str) -> Option<Arc<Participants>> {
-        self.tables.get(folder).cloned()
+    fn participants(&mut self, folder: &str) -> Option<Arc<Table>> {
+        self.participants.get(folder).cloned()
+    }
+
+    fn sessions(&mut self, path: &str) -> Option<Arc<Table>> {
+        self.sessions.get(path).cloned()
     }
 }
 
@@ -360,7 +374,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.tar");
         std::fs::write(&path, bytes).expect("written");
-        let error = walk_tar(&path, Kind::Tar, &mut |_, _, _| true).expect_err("too long");
+        let archive = Location::Disk(path);
+        let error = walk_tar(&archive, Kind::Tar, &mut |_, _, _| true).expect_err("too long");
         assert!(error.to_string().contains("more than"), "{error}");
     }
 }

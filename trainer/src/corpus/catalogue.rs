@@ -42,6 +42,16 @@ pub(super) struct Stamp {
     pub(super) modified: i64,
 }
 
+impl Stamp {
+    /// Of two files together.
+    pub(super) fn with(self, bytes: u64, modified: i64) -> Self {
+        Self {
+            bytes: self.bytes + bytes,
+            modified: self.modified.max(modified),
+        }
+    }
+}
+
 /// What the catalogue knows of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Known {

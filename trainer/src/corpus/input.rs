@@ -1,12 +1,11 @@
 //! Where the bytes of a volume come from: a file, two files, or a member of an archive.
 
-use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use super::archive::{At, ZipCache, open_member};
+use super::location::Location;
 use crate::digits::hex;
 use crate::volumes::extension;
 
@@ -28,54 +27,48 @@ pub(super) trait Bytes {
 }
 
 /// A file, or two of them.
-pub(super) struct OnDisk(PathBuf);
+pub(super) struct Whole(Location);
 
-impl OnDisk {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self(path)
+impl Whole {
+    pub(super) fn new(location: Location) -> Self {
+        Self(location)
     }
 
-    /// Bytes of the file, or of both.
-    pub(super) fn size(&self) -> u64 {
-        let size = |p: &Path| p.metadata().map_or(0, |m| m.len());
-        match extension(&self.0) {
-            Some(".hdr") => size(&self.0) + size(&self.0.with_extension("img")),
-            _ => size(&self.0),
-        }
+    fn is_pair(&self) -> bool {
+        extension(&self.0.path()) == Some(".hdr")
     }
 }
 
-impl Bytes for OnDisk {
+impl Bytes for Whole {
     fn open(&mut self) -> io::Result<Box<dyn Read + '_>> {
-        let path = match extension(&self.0) {
-            Some(".hdr") => self.0.with_extension("img"),
-            _ => self.0.clone(),
-        };
-        Ok(Box::new(File::open(path)?))
+        Ok(match self.is_pair() {
+            true => Box::new(self.0.image().open()?),
+            false => Box::new(self.0.open()?),
+        })
     }
 
     fn header(&mut self) -> Option<io::Result<Box<dyn Read + '_>>> {
-        let open = || -> io::Result<Box<dyn Read>> { Ok(Box::new(File::open(&self.0)?)) };
-        (extension(&self.0) == Some(".hdr")).then(open)
+        let open = || -> io::Result<Box<dyn Read>> { Ok(Box::new(self.0.open()?)) };
+        self.is_pair().then(open)
     }
 }
 
 /// A member that can be read again.
 pub(super) struct InArchive<'a> {
-    path: &'a Path,
+    archive: &'a Location,
     at: At,
     zip: &'a mut ZipCache,
 }
 
 impl<'a> InArchive<'a> {
-    pub(super) fn new(path: &'a Path, at: At, zip: &'a mut ZipCache) -> Self {
-        Self { path, at, zip }
+    pub(super) fn new(archive: &'a Location, at: At, zip: &'a mut ZipCache) -> Self {
+        Self { archive, at, zip }
     }
 }
 
 impl Bytes for InArchive<'_> {
     fn open(&mut self) -> io::Result<Box<dyn Read + '_>> {
-        open_member(self.path, self.at, self.zip)
+        open_member(self.archive, self.at, self.zip)
     }
 }
 

@@ -6,7 +6,7 @@ mod quarantine;
 mod worker;
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -19,10 +19,11 @@ use self::quarantine::Quarantine;
 use self::worker::{Answer, Job, Worker};
 use super::archive::Kind;
 use super::catalogue::{Catalogue, Entry};
+use super::location::Trees;
 use super::walk::own_name;
 use crate::digits::name_hash;
 use crate::error::Result;
-use crate::store::{Access, StoreError, StoreOptions, Writer};
+use crate::store::{Access, OpenOptions, StoreError, StoreOptions, Writer};
 
 /// Volumes that are asked of the catalogue at once.
 const PAGE: usize = 256;
@@ -44,6 +45,8 @@ pub struct PrepareOptions {
     pub world: u32,
     /// Go on with a store that is there.
     pub resume: bool,
+    /// How files behind an address are read.
+    pub remote: OpenOptions,
 }
 
 impl Default for PrepareOptions {
@@ -56,6 +59,7 @@ impl Default for PrepareOptions {
             rank: 0,
             world: 1,
             resume: false,
+            remote: OpenOptions::default(),
         }
     }
 }
@@ -228,6 +232,7 @@ fn feed(
 ) -> Result<u64> {
     let catalogue = Catalogue::open(catalogue)?;
     let mut present = 0;
+    let mut trees = Trees::new(options.remote.clone());
     let mut streams: HashSet<i64> = HashSet::new();
     let mut after = 0;
     loop {
@@ -244,28 +249,20 @@ fn feed(
                 present += 1;
                 continue;
             }
-            let path = file_of(&entry);
-            let job = match Kind::of(&own_name(&path)) {
+            let location = trees.get(&entry.root)?.file(&entry.place.path);
+            let job = match Kind::of(&own_name(&location.path())) {
                 Some(Kind::TarGz) if !streams.insert(entry.file) => continue,
                 Some(Kind::TarGz) => Job::Stream {
                     file: entry.file,
-                    path,
+                    archive: location,
                 },
-                kind => Job::Volume(Box::new(entry), path, kind),
+                kind => Job::Volume(Box::new(entry), location, kind),
             };
             if jobs.send(job).is_err() {
                 // The reason is known to those who do not listen.
                 return Ok(present);
             }
         }
-    }
-}
-
-/// The file or archive of a volume.
-fn file_of(entry: &Entry) -> PathBuf {
-    match entry.place.path.as_str() {
-        "" => entry.root.clone(),
-        path => entry.root.join(path),
     }
 }
 

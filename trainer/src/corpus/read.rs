@@ -87,7 +87,13 @@ fn described(task: &Task<'_>, beside: &mut dyn Beside) -> Record {
         (_, subject) => subject,
     };
     let session = captured(captures, "session").or(named.session);
-    let facts = facts(beside, &folders, &stem, subject.as_deref());
+    let facts = facts(
+        beside,
+        &folders,
+        &stem,
+        subject.as_deref(),
+        session.as_deref(),
+    );
     let mut sequence = captures
         .get("sequence")
         .and_then(|s| Sequence::of_text(s))

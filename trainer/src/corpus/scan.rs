@@ -15,8 +15,10 @@ use self::worker::{Answer, Worker};
 use super::catalogue::{Catalogue, Stamp};
 use super::exclude::Reason;
 use super::layout::{Captures, Layout};
+use super::location::Tree;
 use super::walk::{self, Job, Stop, Visit};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, WithPath};
+use crate::store::OpenOptions;
 
 /// Work that waits for a thread.
 const WAITING: usize = 64;
@@ -33,6 +35,11 @@ pub struct ScanOptions {
     pub threads: usize,
     /// Read again what has not changed: after sidecars or tables were edited.
     pub again: bool,
+    /// Relative paths of the files of a remote root, one a line, where its server lists no
+    /// folders.
+    pub names: Option<PathBuf>,
+    /// How a remote root is read.
+    pub remote: OpenOptions,
 }
 
 impl Default for ScanOptions {
@@ -41,6 +48,8 @@ impl Default for ScanOptions {
             source: None,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             again: false,
+            names: None,
+            remote: OpenOptions::default(),
         }
     }
 }
@@ -132,7 +141,8 @@ impl ScanSummary {
     }
 }
 
-/// Scans a folder, or one archive or volume, into a catalogue.
+/// Scans a folder, or one archive or volume, into a catalogue. A root may be an address:
+/// `http://`, `https://` or `s3://`.
 ///
 /// Files that are as they were are not read again; what has gone is forgotten. The result does not
 /// depend on the number of threads. A scan that is killed keeps what it has committed and goes on
@@ -141,7 +151,7 @@ impl ScanSummary {
 /// # Errors
 ///
 /// [`Error::Unsuitable`] where `root` is not there, [`Error::Catalogue`] where the catalogue
-/// cannot be written. A broken file is no error: it is reported and written down.
+/// cannot be written, [`Error::Store`] where a server does not answer. A broken file is no error: it is reported and written down.
 pub fn scan(
     catalogue: &mut Catalogue,
     root: &Path,
@@ -150,10 +160,20 @@ pub fn scan(
     show: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<ScanSummary> {
     let started = Instant::now();
-    let root = std::fs::canonicalize(root).map_err(|source| Error::Io {
-        path: root.to_owned(),
-        source,
-    })?;
+    let tree = match Tree::open(root, &options.remote)? {
+        Tree::Disk(path) => Tree::Disk(std::fs::canonicalize(&path).with_path(&path)?),
+        remote => remote,
+    };
+    let root = match &tree {
+        Tree::Disk(path) => path.clone(),
+        Tree::Remote(_) => root.to_string_lossy().trim_end_matches('/').into(),
+    };
+    if options.names.is_some() && matches!(tree, Tree::Disk(_)) {
+        return Err(Error::unsuitable(
+            &root,
+            "a list of files goes with an address",
+        ));
+    }
     let source = match &options.source {
         Some(source) => source.clone(),
         None => match catalogue.source_of(&root)? {
@@ -165,7 +185,9 @@ pub fn scan(
     let number = catalogue.root(&root, &source)?;
     let scan = catalogue.new_scan()?;
     let state = State {
-        root: root.clone(),
+        root,
+        tree,
+        names: options.names.clone(),
         number,
         scan,
         again: options.again,
@@ -196,6 +218,8 @@ pub fn scan(
 /// What the threads share.
 struct State<'a> {
     root: PathBuf,
+    tree: Tree,
+    names: Option<PathBuf>,
     number: i64,
     scan: i64,
     again: bool,
@@ -226,7 +250,7 @@ fn run(
             let answers = answers.clone();
             let taken = Arc::clone(&taken);
             scope.spawn(move || {
-                let mut worker = Worker::new(&state.root, source, choose);
+                let mut worker = Worker::new(&state.root, &state.tree, source, choose);
                 while let Some(job) = next(&taken) {
                     let known =
                         |file, member: &str| lock(&state.catalogue).has_member(file, member);
@@ -244,7 +268,7 @@ fn run(
                 answers,
                 show,
             };
-            walk::walk(&state.root, choose, &mut walker)
+            walk::walk(&state.tree, state.names.as_deref(), choose, &mut walker)
         });
         let written = write(state, &heard, show, summary, started);
         // A walk that waits for a place in a full queue must see that nobody listens.
@@ -324,6 +348,11 @@ fn write(
             Answer::Expect { file, count } => {
                 done(file, count as i64 + 1)?;
                 done(file, -1)?;
+            }
+            // The next scan goes on from here.
+            Answer::Failed(error) => {
+                catalogue.commit()?;
+                return Err(error);
             }
         }
         if pending >= BATCH || committed.elapsed() >= INTERVAL {

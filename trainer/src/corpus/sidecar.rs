@@ -1,4 +1,5 @@
-//! What stands beside an image: JSON sidecars, which upper folders pass on, and participants.tsv.
+//! What stands beside an image: JSON sidecars, which upper folders pass on, and the tables of
+//! participants and of their sessions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -112,16 +113,25 @@ fn sex(text: &str) -> Option<&'static str> {
 }
 
 /// participants.tsv: who is who, by subject without `sub-`. Where it has a column `dataset`, by
-/// `dataset/subject`.
+/// `dataset/subject`. Or a subject's `_sessions.tsv`, by session without `ses-`.
 #[derive(Debug, Default)]
-pub(super) struct Participants {
-    by_subject: HashMap<String, Facts>,
+pub(super) struct Table {
+    by_name: HashMap<String, Facts>,
     datasets: bool,
 }
 
-impl Participants {
-    /// Parses the table; `None` where it has no column of participants.
-    pub(super) fn from_tsv(bytes: &[u8]) -> Option<Self> {
+impl Table {
+    /// Parses a table of participants; `None` where it has no column of them.
+    pub(super) fn of_participants(bytes: &[u8]) -> Option<Self> {
+        Self::parse(bytes, &["participant_id", "subject_id", "subject"], "sub-")
+    }
+
+    /// Parses the table of a subject's sessions; `None` where it has no column of them.
+    pub(super) fn of_sessions(bytes: &[u8]) -> Option<Self> {
+        Self::parse(bytes, &["session_id", "session"], "ses-")
+    }
+
+    fn parse(bytes: &[u8], ids: &[&str], prefix: &str) -> Option<Self> {
         let text = String::from_utf8_lossy(bytes);
         let mut lines = text.trim_start_matches('\u{feff}').lines();
         let head: Vec<String> = lines
@@ -133,7 +143,7 @@ impl Participants {
             let found = |n: &&str| head.iter().position(|c| c == n);
             names.iter().find_map(found)
         };
-        let id = column(&["participant_id", "subject_id", "subject"])?;
+        let id = column(ids)?;
         let dataset = column(&["dataset"]);
         let age = column(&[
             "age",
@@ -141,6 +151,8 @@ impl Participants {
             "age_years",
             "participant_age",
             "age_at_first_scan",
+            "age_at_session",
+            "session_age",
         ]);
         let sex_column = column(&["sex", "gender", "participant_sex"]);
         let site = column(&["site", "site_id", "center", "centre", "institution"]);
@@ -159,7 +171,7 @@ impl Participants {
             let Some(subject) = cell(Some(id)) else {
                 continue;
             };
-            let subject = subject.strip_prefix("sub-").unwrap_or(&subject).to_owned();
+            let subject = subject.strip_prefix(prefix).unwrap_or(&subject).to_owned();
             let facts = Facts {
                 manufacturer: cell(maker),
                 scanner: cell(scanner),
@@ -177,16 +189,20 @@ impl Participants {
             out.entry(subject).or_insert(facts);
         }
         Some(Self {
-            by_subject: out,
+            by_name: out,
             datasets: dataset.is_some(),
         })
     }
 
-    fn get(&self, subject: &str) -> Option<&Facts> {
-        let bare = subject.rsplit('/').next().unwrap_or(subject);
-        self.by_subject
-            .get(if self.datasets { subject } else { bare })
+    fn get(&self, name: &str) -> Option<&Facts> {
+        let key = if self.datasets { name } else { bare(name) };
+        self.by_name.get(key)
     }
+}
+
+/// A subject without its data set.
+fn bare(subject: &str) -> &str {
+    subject.rsplit('/').next().unwrap_or(subject)
 }
 
 /// Where sidecars are: a folder or an archive. Paths are relative, with `/`.
@@ -194,16 +210,20 @@ pub(super) trait Beside {
     /// The facts of a JSON file, `None` where it is not there or no JSON.
     fn json(&mut self, path: &str) -> Option<Arc<Facts>>;
     /// The table of participants in a folder (`""` is the root).
-    fn participants(&mut self, folder: &str) -> Option<Arc<Participants>>;
+    fn participants(&mut self, folder: &str) -> Option<Arc<Table>>;
+    /// A table of sessions.
+    fn sessions(&mut self, path: &str) -> Option<Arc<Table>>;
 }
 
 /// Everything that is said about the image `folders/stem`: its own sidecar first, then those that
-/// upper folders pass on (BIDS's inheritance), then the participants' table.
+/// upper folders pass on (BIDS's inheritance), then the table of the subject's sessions, then that
+/// of the participants.
 pub(super) fn facts(
     beside: &mut dyn Beside,
     folders: &[&str],
     stem: &str,
     subject: Option<&str>,
+    session: Option<&str>,
 ) -> Facts {
     let at = |depth: usize, name: &str| {
         let mut path = folders[..depth].join("/");
@@ -222,6 +242,15 @@ pub(super) fn facts(
     for name in inherited(stem) {
         for depth in (0..=folders.len()).rev().take(5) {
             take(beside.json(&at(depth, &name)));
+        }
+    }
+    if let (Some(subject), Some(session)) = (subject, session) {
+        let own = format!("sub-{}", bare(subject));
+        if let Some(depth) = folders.iter().position(|f| *f == own)
+            && let Some(table) = beside.sessions(&at(depth + 1, &format!("{own}_sessions.tsv")))
+            && let Some(found) = table.get(session)
+        {
+            out = out.or(found);
         }
     }
     if let Some(subject) = subject {
@@ -280,12 +309,16 @@ mod tests {
             ))
         }
 
-        fn participants(&mut self, folder: &str) -> Option<Arc<Participants>> {
+        fn participants(&mut self, folder: &str) -> Option<Arc<Table>> {
             let path = match folder {
                 "" => "participants.tsv".to_owned(),
                 folder => format!("{folder}/participants.tsv"),
             };
-            Participants::from_tsv(self.0.get(path.as_str())?.as_bytes()).map(Arc::new)
+            Table::of_participants(self.0.get(path.as_str())?.as_bytes()).map(Arc::new)
+        }
+
+        fn sessions(&mut self, path: &str) -> Option<Arc<Table>> {
+            Table::of_sessions(self.0.get(path)?.as_bytes()).map(Arc::new)
         }
     }
 
@@ -310,7 +343,13 @@ mod tests {
             ),
         ]));
         let folders = ["ds", "sub-01", "ses-1", "anat"];
-        let found = facts(&mut tree, &folders, "sub-01_ses-1_acq-a_T1w", Some("01"));
+        let found = facts(
+            &mut tree,
+            &folders,
+            "sub-01_ses-1_acq-a_T1w",
+            Some("01"),
+            Some("1"),
+        );
         assert_eq!(
             found,
             Facts {
@@ -324,8 +363,38 @@ mod tests {
             }
         );
         // Another suffix inherits nothing of T1w.
-        let found = facts(&mut tree, &folders, "sub-01_ses-1_T2w", Some("01"));
+        let found = facts(
+            &mut tree,
+            &folders,
+            "sub-01_ses-1_T2w",
+            Some("01"),
+            Some("1"),
+        );
         assert_eq!((found.scanner, found.age), (None, Some(60.0)));
+    }
+
+    #[test]
+    fn sessions_have_ages_of_their_own() {
+        let mut tree = Map(HashMap::from([
+            (
+                "participants.tsv",
+                "participant_id\tage\tsex\nsub-01\t60\tF\n",
+            ),
+            (
+                "sub-01/sub-01_sessions.tsv",
+                "session_id\tacq_time\tage\tsite\nses-a\t2020\t61.5\tx\nses-b\tn/a\tn/a\ty\n",
+            ),
+        ]));
+        let mut of = |subject, session| {
+            let name = format!("ses-{session}");
+            let folders = ["sub-01", &name, "anat"];
+            let found = facts(&mut tree, &folders, "x_T1w", Some(subject), Some(session));
+            (found.age, found.sex, found.site)
+        };
+        assert_eq!(of("01", "a"), (Some(61.5), Some("F"), Some("x".into())));
+        assert_eq!(of("ds/01", "b"), (Some(60.0), Some("F"), Some("y".into())));
+        assert_eq!(of("01", "c"), (Some(60.0), Some("F"), None));
+        assert!(Table::of_sessions(b"participant_id\tage\n").is_none());
     }
 
     #[test]
@@ -345,7 +414,7 @@ mod tests {
     #[test]
     fn subjects_of_several_data_sets_are_told_apart() {
         let text = b"dataset\tparticipant_id\tage\na\tsub_1\t30\nb\tsub_1\t50\n";
-        let table = Participants::from_tsv(text).expect("a table");
+        let table = Table::of_participants(text).expect("a table");
         let age = |s| table.get(s).and_then(|f| f.age);
         assert_eq!(
             (age("a/sub_1"), age("b/sub_1"), age("sub_1")),
@@ -355,7 +424,7 @@ mod tests {
 
     #[test]
     fn tables_without_participants_are_none() {
-        assert!(Participants::from_tsv(b"a\tb\n1\t2\n").is_none());
-        assert!(Participants::from_tsv(b"").is_none());
+        assert!(Table::of_participants(b"a\tb\n1\t2\n").is_none());
+        assert!(Table::of_participants(b"").is_none());
     }
 }

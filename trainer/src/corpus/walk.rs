@@ -1,17 +1,22 @@
 //! Finding the files of a corpus: folders are walked without being listed, archives are opened,
 //! and what has not changed since the last scan is passed over.
 
-use std::fs::Metadata;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::fs::{File, Metadata};
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::archive::{At, Kind, Member, Refused, Sidecars, open_zip, walk_tar, walk_zip};
+use super::archive::{
+    At, Kind, Member, Refused, Sidecars, open_zip, safe_name, walk_tar, walk_zip,
+};
 use super::catalogue::Stamp;
+use super::location::{Location, RemoteTree, Tree};
 use super::scan::{Choice, Choose};
+use crate::error::WithPath;
+use crate::store::{Listing, StoreError};
 use crate::volumes::extension;
 
 /// One piece of work.
@@ -20,10 +25,10 @@ pub(super) enum Job {
     /// A file that is a volume.
     File {
         file: i64,
-        /// Where it is.
-        path: PathBuf,
+        location: Location,
         /// Relative to the root, with `/`.
         name: String,
+        bytes: u64,
         choice: Choice,
     },
     /// A volume in an archive.
@@ -52,7 +57,7 @@ pub(super) enum Job {
 /// An archive whose members are read.
 #[derive(Debug)]
 pub(super) struct OpenArchive {
-    pub(super) path: PathBuf,
+    pub(super) location: Location,
     /// Relative to the root, with `/`.
     pub(super) name: String,
     pub(super) sidecars: Sidecars,
@@ -86,8 +91,38 @@ impl From<crate::Error> for Stop {
     }
 }
 
-/// Walks a folder, or takes a file alone; whether everything could be seen.
-pub(super) fn walk(root: &Path, choose: &dyn Choose, visit: &mut dyn Visit) -> Result<bool, Stop> {
+/// Walks a tree, or takes a file alone; whether everything could be seen. A remote tree is listed by
+/// its server, or by `names`, a file of relative paths, one a line.
+pub(super) fn walk(
+    tree: &Tree,
+    names: Option<&Path>,
+    choose: &dyn Choose,
+    visit: &mut dyn Visit,
+) -> Result<bool, Stop> {
+    match tree {
+        Tree::Disk(root) => walk_disk(root, choose, visit),
+        Tree::Remote(remote) => {
+            let mut take = |name: &str, stamp: Stamp| {
+                let location = tree.file(name);
+                take_file(name, &location, &mut || Ok(stamp), choose, visit).map(drop)
+            };
+            match (remote.single(), names) {
+                (Some(single), _) => {
+                    let missing = || StoreError::Missing {
+                        location: tree.file("").path().display().to_string(),
+                    };
+                    let stamp = remote.stamp(single)?;
+                    take("", stamp.ok_or_else(missing).map_err(crate::Error::from)?)?;
+                }
+                (None, Some(names)) => return walk_names(remote, names, &mut take),
+                (None, None) => walk_listed(remote, &mut take)?,
+            }
+            Ok(true)
+        }
+    }
+}
+
+fn walk_disk(root: &Path, choose: &dyn Choose, visit: &mut dyn Visit) -> Result<bool, Stop> {
     let mut whole = true;
     let files = WalkDir::new(root)
         .follow_links(true)
@@ -116,56 +151,139 @@ pub(super) fn walk(root: &Path, choose: &dyn Choose, visit: &mut dyn Visit) -> R
             continue;
         }
         let path = entry.path();
-        let name = relative(root, path);
-        let shown = if name.is_empty() {
-            own_name(path)
-        } else {
-            name.clone()
+        let mut stamp = || {
+            let metadata = entry.metadata().map_err(io::Error::from)?;
+            stamp(path, &metadata)
         };
-        let archive = Kind::of(&shown);
-        if archive.is_none() && !matches!(extension(path), Some(e) if e != ".img") {
-            continue;
-        }
-        let choice = match archive {
-            Some(_) => None,
-            None => choose.choose(&shown),
-        };
-        if archive.is_none() && choice.is_none() {
-            continue;
-        }
-        let stamp = match entry
-            .metadata()
-            .map_err(io::Error::from)
-            .and_then(|m| stamp(path, &m))
-        {
-            Ok(stamp) => stamp,
-            Err(error) => {
-                whole = false;
-                visit.trouble(path, &error.to_string());
-                continue;
-            }
-        };
-        let Some(file) = visit.file(&name, stamp)? else {
-            continue;
-        };
-        match (archive, choice) {
-            (Some(kind), _) => members(file, kind, path, &name, choose, visit)?,
-            (None, Some(choice)) => {
-                let path = path.to_owned();
-                hand_on(
-                    visit,
-                    Job::File {
-                        file,
-                        path,
-                        name,
-                        choice,
-                    },
-                )?;
-            }
-            (None, None) => {}
-        }
+        let location = Location::Disk(path.to_owned());
+        whole &= take_file(&relative(root, path), &location, &mut stamp, choose, visit)?;
     }
     Ok(whole)
+}
+
+/// What is done with each file of a remote tree.
+type Take<'a> = dyn FnMut(&str, Stamp) -> Result<(), Stop> + 'a;
+
+/// Walks the folders that a server lists.
+fn walk_listed(remote: &RemoteTree, take: &mut Take<'_>) -> Result<(), Stop> {
+    let mut folders = vec![String::new()];
+    while let Some(folder) = folders.pop() {
+        let Listing {
+            folders: inner,
+            files,
+        } = remote.list(&folder)?;
+        let within = |name: &str| match folder.as_str() {
+            "" => name.to_owned(),
+            folder => format!("{folder}/{name}"),
+        };
+        if folder.is_empty() && inner.is_empty() && files.is_empty() {
+            let address = remote.address();
+            return Err(crate::Error::unsuitable(&address, "nothing is there").into());
+        }
+        let is_bids = files.iter().any(|f| f.0 == DESCRIPTION);
+        for (name, bytes, modified) in &files {
+            if is_hidden(name) {
+                continue;
+            }
+            let mut stamp = Stamp {
+                bytes: *bytes,
+                modified: *modified,
+            };
+            let image = name.strip_suffix(".hdr").map(|stem| format!("{stem}.img"));
+            if let Some(image) = image
+                && let Some((_, bytes, modified)) = files.iter().find(|f| f.0 == image)
+            {
+                stamp = stamp.with(*bytes, *modified);
+            }
+            take(&within(name), stamp)?;
+        }
+        let left_out = |name: &str| is_hidden(name) || is_bids && is_apart(name);
+        let wanted = inner.iter().filter(|name| !left_out(name)).rev();
+        folders.extend(wanted.map(|name| within(name)));
+    }
+    Ok(())
+}
+
+/// Takes the files of a list; whether all are there.
+fn walk_names(remote: &RemoteTree, names: &Path, take: &mut Take<'_>) -> Result<bool, Stop> {
+    let mut whole = true;
+    let file = File::open(names).with_path(names)?;
+    for line in BufReader::new(file).lines() {
+        let line = line.with_path(names)?;
+        let name = line.trim_end_matches('\r').trim_start_matches("./");
+        if name.is_empty() || name.starts_with('#') || !is_volume_or_archive(name) {
+            continue;
+        }
+        let name = safe_name(name.as_bytes())
+            .map_err(|why| crate::Error::unsuitable(names, format!("`{name}`: {why}")))?;
+        let Some(mut stamp) = remote.stamp(&name)? else {
+            whole = false;
+            continue;
+        };
+        if let Some(stem) = name.strip_suffix(".hdr")
+            && let Some(image) = remote.stamp(&format!("{stem}.img"))?
+        {
+            stamp = stamp.with(image.bytes, image.modified);
+        }
+        take(&name, stamp)?;
+    }
+    Ok(whole)
+}
+
+/// Whether a name is that of a volume or an archive. The voxels of a pair are its header's.
+fn is_volume_or_archive(name: &str) -> bool {
+    Kind::of(name).is_some() || matches!(extension(Path::new(name)), Some(e) if e != ".img")
+}
+
+/// Hands on a file that is wanted and has changed; whether it could be looked at.
+fn take_file(
+    name: &str,
+    location: &Location,
+    stamp: &mut dyn FnMut() -> io::Result<Stamp>,
+    choose: &dyn Choose,
+    visit: &mut dyn Visit,
+) -> Result<bool, Stop> {
+    let path = location.path();
+    let shown = match name {
+        "" => own_name(&path),
+        name => name.to_owned(),
+    };
+    if !is_volume_or_archive(&shown) {
+        return Ok(true);
+    }
+    let archive = Kind::of(&shown);
+    let choice = match archive {
+        Some(_) => None,
+        None => choose.choose(&shown),
+    };
+    if archive.is_none() && choice.is_none() {
+        return Ok(true);
+    }
+    let stamp = match stamp() {
+        Ok(stamp) => stamp,
+        Err(error) => {
+            visit.trouble(&path, &error.to_string());
+            return Ok(false);
+        }
+    };
+    let Some(file) = visit.file(name, stamp)? else {
+        return Ok(true);
+    };
+    match (archive, choice) {
+        (Some(kind), _) => members(file, kind, location, name, choose, visit)?,
+        (None, Some(choice)) => {
+            let job = Job::File {
+                file,
+                location: location.clone(),
+                name: name.to_owned(),
+                bytes: stamp.bytes,
+                choice,
+            };
+            hand_on(visit, job)?;
+        }
+        (None, None) => {}
+    }
+    Ok(true)
 }
 
 fn hand_on(visit: &mut dyn Visit, job: Job) -> Result<(), Stop> {
@@ -180,21 +298,21 @@ fn hand_on(visit: &mut dyn Visit, job: Job) -> Result<(), Stop> {
 fn members(
     file: i64,
     kind: Kind,
-    path: &Path,
+    location: &Location,
     name: &str,
     choose: &dyn Choose,
     visit: &mut dyn Visit,
 ) -> Result<(), Stop> {
     let open = |sidecars| {
         Arc::new(OpenArchive {
-            path: path.to_owned(),
+            location: location.clone(),
             name: name.to_owned(),
             sidecars,
         })
     };
     if kind == Kind::TarGz {
         // The thread that reads it says when it is done.
-        let archive = open(Sidecars::of_tar(path, kind));
+        let archive = open(Sidecars::of_tar(location, kind));
         return hand_on(visit, Job::Stream { file, archive });
     }
     let mut members = Members {
@@ -206,12 +324,12 @@ fn members(
     };
     let done = match kind {
         Kind::Tar | Kind::TarGz => {
-            let archive = open(Sidecars::of_tar(path, kind));
-            walk_tar(path, kind, &mut |member, start, _| {
+            let archive = open(Sidecars::of_tar(location, kind));
+            walk_tar(location, kind, &mut |member, start, _| {
                 members.take(&archive, member, &|bytes| At::Offset { start, bytes })
             })
         }
-        Kind::Zip => open_zip(path).and_then(|mut zip| {
+        Kind::Zip => open_zip(location).and_then(|mut zip| {
             let archive = open(Sidecars::of_zip(&mut zip)?);
             walk_zip(&mut zip, &mut |member, index| {
                 members.take(&archive, member, &|_| At::Index(index))
@@ -223,6 +341,9 @@ fn members(
     } = members;
     if let Some(stop) = stop {
         return Err(stop);
+    }
+    if let Some(error) = location.failure() {
+        return Err(error.into());
     }
     if let Err(error) = done {
         count += 1;
@@ -330,15 +451,20 @@ fn is_wanted(entry: &DirEntry) -> bool {
         return true;
     }
     let name = entry.file_name().to_string_lossy();
-    if name.starts_with('.') || name == "__MACOSX" {
-        return false;
-    }
-    let apart = matches!(name.as_ref(), "derivatives" | "sourcedata" | "code");
-    !(apart
-        && entry
-            .path()
-            .with_file_name("dataset_description.json")
-            .is_file())
+    let is_bids = || entry.path().with_file_name(DESCRIPTION).is_file();
+    !(is_hidden(&name) || is_apart(&name) && is_bids())
+}
+
+/// What the root of a BIDS tree has.
+const DESCRIPTION: &str = "dataset_description.json";
+
+fn is_hidden(name: &str) -> bool {
+    name.starts_with('.') || name == "__MACOSX"
+}
+
+/// What BIDS keeps apart from the raw data.
+fn is_apart(name: &str) -> bool {
+    matches!(name, "derivatives" | "sourcedata" | "code")
 }
 
 /// The path from `root`, with `/`; empty for the root itself.
@@ -366,8 +492,7 @@ fn stamp(path: &Path, metadata: &Metadata) -> io::Result<Stamp> {
     if extension(path) == Some(".hdr")
         && let Ok(image) = path.with_extension("img").metadata()
     {
-        out.bytes += image.len();
-        out.modified = out.modified.max(time(&image)?);
+        out = out.with(image.len(), time(&image)?);
     }
     Ok(out)
 }

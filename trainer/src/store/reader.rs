@@ -13,7 +13,7 @@ use super::layout::{ARRAY, Codec, Dtype, INDEX, Layout, METADATA, VOLUMES};
 use super::lru::Lru;
 use super::metadata::RootAttributes;
 use super::shard::{Decoder, ShardIndex, values};
-use super::source::{Cached, Files, OpenOptions, Remote, Source};
+use super::source::{Cached, Files, OpenOptions, Remote, Source, is_address};
 
 /// Bytes of the largest index of a store that is read, and of its root group.
 const MAX_INDEX: u64 = 2 << 30;
@@ -117,10 +117,7 @@ impl Store {
     /// [`StoreError::NotSealed`] where there is no index, [`StoreError::Metadata`] for what is
     /// damaged or not understood, with file, line and field, and errors of files and requests.
     pub fn open_with(location: &str, options: &OpenOptions) -> Result<Self> {
-        let remote = ["http://", "https://", "s3://"]
-            .iter()
-            .any(|scheme| location.starts_with(scheme));
-        if !remote {
+        if !is_address(location) {
             let path = location.strip_prefix("file://").unwrap_or(location);
             let source = Files::new(Path::new(path).into());
             let (attributes, index) = read_index(&source)?;

@@ -2,6 +2,7 @@
 
 mod cache;
 mod file;
+mod files;
 mod remote;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ use super::error::Result;
 
 pub(crate) use self::cache::Cached;
 pub(crate) use self::file::Files;
+pub use self::files::is_address;
+pub(crate) use self::files::{Listing, RemoteFiles};
 pub(crate) use self::remote::Remote;
 
 /// How patient a reader is, and what it keeps on disk.
@@ -97,4 +100,29 @@ pub(crate) fn join(ranges: &[Range<u64>], gap: u64) -> Vec<(Range<u64>, Range<us
         }
     }
     joined
+}
+
+impl<S: Source> Source for std::sync::Arc<S> {
+    fn describe(&self, key: &str) -> String {
+        (**self).describe(key)
+    }
+
+    fn read(&self, key: &str, limit: u64) -> Result<Vec<u8>> {
+        (**self).read(key, limit)
+    }
+
+    fn forget(&self, key: &str, size: u64) -> bool {
+        (**self).forget(key, size)
+    }
+
+    fn ranges(
+        &self,
+        key: &str,
+        size: u64,
+        ranges: &[Range<u64>],
+        buffer: &mut Vec<u8>,
+        take: &mut dyn FnMut(usize, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        (**self).ranges(key, size, ranges, buffer, take)
+    }
 }

@@ -210,6 +210,10 @@ pub(crate) fn bids() -> BTreeMap<&'static str, Vec<u8>> {
             text("participant_id\tage\tsex\tsite\nsub-01\t34.5\tF\tOslo\nsub-02\tn/a\tm\tRome\n"),
         ),
         (
+            "sub-01/sub-01_sessions.tsv",
+            text("session_id\tage\nses-0\t33\nses-a\t35.25\n"),
+        ),
+        (
             "T1w.json",
             text(
                 r#"{"Manufacturer": "Siemens", "ManufacturersModelName": "Prisma", "MagneticFieldStrength": 3}"#,

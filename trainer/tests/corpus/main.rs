@@ -3,4 +3,7 @@
 mod assemble;
 mod common;
 mod prepare;
+mod remote;
 mod scan;
+#[path = "../../../tests/tests/store/server.rs"]
+mod server;

@@ -38,7 +38,7 @@ fn contents(store: &Path) -> BTreeMap<String, Vec<u8>> {
     out
 }
 
-fn same(a: &Path, b: &Path) {
+pub(super) fn same(a: &Path, b: &Path) {
     let (a, b) = (contents(a), contents(b));
     assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
     for (name, bytes) in &a {

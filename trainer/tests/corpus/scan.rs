@@ -52,9 +52,9 @@ fn a_bids_tree_is_described() {
         found,
         [
             "sub-01_ses-a_FLAIR.nii.gz|01|a|FLAIR|-|-|1.494|Oslo|35|F|",
-            "sub-01_ses-a_T1w.nii.gz|01|a|T1w|Siemens|Prisma|3|Oslo|34.5|F|",
-            "sub-01_ses-a_dwi.nii.gz|01|a|dwi|-|-|-|Oslo|34.5|F|diffusion",
-            "sub-01_ses-a_task-rest_bold.nii|01|a|bold|-|-|-|Oslo|34.5|F|not_3d,functional",
+            "sub-01_ses-a_T1w.nii.gz|01|a|T1w|Siemens|Prisma|3|Oslo|35.25|F|",
+            "sub-01_ses-a_dwi.nii.gz|01|a|dwi|-|-|-|Oslo|35.25|F|diffusion",
+            "sub-01_ses-a_task-rest_bold.nii|01|a|bold|-|-|-|Oslo|35.25|F|not_3d,functional",
             "sub-02_PDw.nii.gz|02|-|PDw|-|-|-|Rome|-|M|small_edge",
             "sub-02_T1w.nii|02|-|T1w|Siemens|Prisma|3|Rome|-|M|duplicate",
             "sub-02_T2w.nii.gz|02|-|T2w|-|-|-|Rome|-|M|negative_minimum",

@@ -70,6 +70,7 @@ impl Assemble {
                 source: None,
                 threads: self.threads.unwrap_or(defaults.threads),
                 again: self.again,
+                ..defaults
             },
         };
         let found = match &self.catalogue {

@@ -10,6 +10,7 @@ use amaes_core::preprocess::Plan;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
+use super::remote::{RemoteArgs, may_exist};
 use super::scan::scan_shown;
 use super::show::Show;
 use crate::cli::{Outcome, parse_bytes, print, print_json};
@@ -17,7 +18,7 @@ use crate::cli::{Outcome, parse_bytes, print, print_json};
 /// Exit code 3 says that some volumes were quarantined.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Prepare {
-    /// A catalogue; or a folder or archive, which is scanned first
+    /// A catalogue; or a folder, archive or address, which is scanned first
     #[arg(value_name = "CATALOGUE|DIR")]
     input: PathBuf,
     /// The store, a folder
@@ -44,6 +45,8 @@ pub(in crate::cli) struct Prepare {
     resume: bool,
     #[command(flatten)]
     store: StoreArgs,
+    #[command(flatten)]
+    remote: RemoteArgs,
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
@@ -158,12 +161,13 @@ impl Prepare {
             rank: self.rank,
             world: self.world,
             resume: self.resume,
+            remote: self.remote.options(),
         })
     }
 
     /// The catalogue, made first where a folder is given.
     fn catalogue(&self, options: &PrepareOptions) -> Result<PathBuf> {
-        if !self.input.exists() {
+        if !may_exist(&self.input) {
             bail!("{}: no such file or folder", self.input.display());
         }
         if !self.input.is_dir() && Catalogue::open(&self.input).is_ok() {
@@ -176,7 +180,7 @@ impl Prepare {
                 .to_ascii_lowercase()
                 .ends_with(e)
         });
-        if !self.input.is_dir() && !is_archive && !is_volume {
+        if self.input.is_file() && !is_archive && !is_volume {
             Catalogue::open(&self.input)?;
         }
         if options.world > 1 {
@@ -189,6 +193,7 @@ impl Prepare {
         let mut catalogue = Catalogue::create(&path)?;
         let scan = ScanOptions {
             threads: options.threads,
+            remote: options.remote.clone(),
             ..ScanOptions::default()
         };
         scan_shown(&mut catalogue, &self.input, &scan, &Everything, self.quiet)?;

@@ -8,13 +8,14 @@ use amaes::corpus::{Catalogue, Layout};
 use anyhow::{Result, bail};
 use clap::Args;
 
+use super::remote::{RemoteArgs, may_exist};
 use super::show::Show;
 use crate::cli::{Outcome, print, print_json, text};
 
 /// Exit code 3 says that some files could not be read.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Scan {
-    /// Folders (BIDS or not), .tar, .tar.gz and .zip archives, or volumes
+    /// Folders (BIDS or not), .tar, .tar.gz and .zip archives, or volumes; paths or addresses
     #[arg(required = true, value_name = "DIR")]
     inputs: Vec<PathBuf>,
     /// The catalogue: made where there is none, else brought up to date
@@ -33,6 +34,11 @@ pub(in crate::cli) struct Scan {
     /// Read files again that have not changed: after sidecars or tables were edited
     #[arg(long)]
     again: bool,
+    /// Relative paths of the files under an address whose server lists no folders, one a line
+    #[arg(long, value_name = "FILE")]
+    files: Option<PathBuf>,
+    #[command(flatten)]
+    remote: RemoteArgs,
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
@@ -48,6 +54,8 @@ impl Scan {
             source: self.source.clone(),
             threads: self.threads.unwrap_or(defaults.threads),
             again: self.again,
+            names: self.files.clone(),
+            remote: self.remote.options(),
         };
         let layout = self.layout.as_deref().map(Layout::parse).transpose()?;
         let choose: &dyn Choose = match &layout {
@@ -55,7 +63,7 @@ impl Scan {
             None => &Everything,
         };
         for input in &self.inputs {
-            if !input.exists() {
+            if !may_exist(input) {
                 bail!("{}: no such file or folder", input.display());
             }
         }

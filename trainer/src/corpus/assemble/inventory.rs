@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::corpus::archive::{Kind, walk_tar};
 use crate::corpus::catalogue::Stamp;
+use crate::corpus::location::Tree;
 use crate::corpus::manifest::{Judgement, Source};
 use crate::corpus::scan::{Choice, Choose};
 use crate::corpus::walk::{Job, Stop, Visit, member_choice, walk};
@@ -43,7 +44,7 @@ impl Inventory {
         };
         for root in roots {
             let mut visit = Lister { list: &list };
-            match walk(root, &list, &mut visit) {
+            match walk(&Tree::Disk(root.clone()), None, &list, &mut visit) {
                 Ok(_) | Err(Stop::Deaf) => {}
                 Err(Stop::Error(error)) => return Err(error),
             }
@@ -109,14 +110,14 @@ impl Visit for Lister<'_> {
     fn job(&mut self, job: Job) -> bool {
         match job {
             Job::Stream { archive, .. } => {
-                let walked = walk_tar(&archive.path, Kind::TarGz, &mut |member, _, _| {
+                let walked = walk_tar(&archive.location, Kind::TarGz, &mut |member, _, _| {
                     if let Ok(member) = member {
                         member_choice(&member.name, self.list);
                     }
                     true
                 });
                 if let Err(error) = walked {
-                    self.trouble(&archive.path, &error.to_string());
+                    self.trouble(&archive.location.path(), &error.to_string());
                 }
             }
             Job::Broken {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use amaes_core::preprocess::PlanError;
 use amaes_core::volume::{ReadOptions, Volume, VolumeError, VolumeReader};
@@ -13,16 +13,17 @@ use super::budget::Budget;
 use super::{PrepareOptions, bytes_needed, is_mine};
 use crate::corpus::archive::{At, Kind, ZipCache, walk_tar};
 use crate::corpus::catalogue::{Catalogue, Entry};
-use crate::corpus::input::{Bytes, Hashing, InArchive, OnDisk, Passing};
+use crate::corpus::input::{Bytes, Hashing, InArchive, Passing, Whole};
+use crate::corpus::location::Location;
 use crate::error::{Error, Result};
 use crate::store::{StoreError, VolumeMeta, Writer};
 
 /// A piece of work.
 pub(super) enum Job {
     /// One volume, its file and what kind of archive that is.
-    Volume(Box<Entry>, PathBuf, Option<Kind>),
+    Volume(Box<Entry>, Location, Option<Kind>),
     /// A compressed archive, which can only be read in its order.
-    Stream { file: i64, path: PathBuf },
+    Stream { file: i64, archive: Location },
 }
 
 /// What came of it.
@@ -96,7 +97,7 @@ impl<'a> Worker<'a> {
     /// Does a piece of work; `false` where nobody listens any more.
     pub(super) fn run(&mut self, job: Job, send: &mut dyn FnMut(Answer) -> bool) -> bool {
         match job {
-            Job::Volume(entry, path, kind) => {
+            Job::Volume(entry, location, kind) => {
                 let mut zip = std::mem::take(&mut self.zip);
                 let at = match (kind, entry.position) {
                     (Some(Kind::Tar), Some(start)) => Some(At::Offset {
@@ -107,28 +108,37 @@ impl<'a> Worker<'a> {
                     _ => None,
                 };
                 let answer = match at {
-                    Some(at) => self.one(&entry, &mut InArchive::new(&path, at, &mut zip)),
-                    None => self.one(&entry, &mut OnDisk::new(path)),
+                    Some(at) => self.one(&entry, &mut InArchive::new(&location, at, &mut zip)),
+                    None => self.one(&entry, &mut Whole::new(location.clone())),
                 };
                 self.zip = zip;
-                send(answer)
+                // What could not be fetched is no bad volume.
+                send(location.failure().map_or(answer, Answer::Failed))
             }
-            Job::Stream { file, path } => match self.stream(file, &path, send) {
-                Ok(open) => open,
-                Err(error) => send(Answer::Failed(error)),
-            },
+            Job::Stream { file, archive } => {
+                let mut send = |answer| send(archive.failure().map_or(answer, Answer::Failed));
+                match self.stream(file, &archive, &mut send) {
+                    Ok(open) => open,
+                    Err(error) => send(Answer::Failed(error)),
+                }
+            }
         }
     }
 
     /// Prepares the volumes of a compressed archive as they pass by.
-    fn stream(&self, file: i64, path: &Path, send: &mut dyn FnMut(Answer) -> bool) -> Result<bool> {
+    fn stream(
+        &self,
+        file: i64,
+        archive: &Location,
+        send: &mut dyn FnMut(Answer) -> bool,
+    ) -> Result<bool> {
         let catalogue = Catalogue::open(self.catalogue)?;
         let (mut open, mut failed) = (true, None);
         let wanted = |entry: &Entry| {
             is_mine(&entry.name, self.options) && !self.writer.contains(&entry.name)
         };
         let mut seen = HashSet::new();
-        let walked = walk_tar(path, Kind::TarGz, &mut |member, _, reader| {
+        let walked = walk_tar(archive, Kind::TarGz, &mut |member, _, reader| {
             let Ok(member) = member else {
                 return true;
             };

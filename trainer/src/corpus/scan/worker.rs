@@ -2,20 +2,21 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use amaes_core::volume::VolumeError;
 
 use super::Choose;
 use crate::corpus::archive::{Kind, Refused, Sidecars, ZipCache, walk_tar};
-use crate::corpus::input::{InArchive, OnDisk, Passing};
+use crate::corpus::input::{InArchive, Passing, Whole};
+use crate::corpus::location::Tree;
 use crate::corpus::measure::Scratch;
 use crate::corpus::read::{Task, read};
 use crate::corpus::record::{Record, Where};
-use crate::corpus::sidecar::{Beside, Facts, MAX_SIDECAR, MAX_TABLE, Participants};
+use crate::corpus::sidecar::{Beside, Facts, MAX_SIDECAR, MAX_TABLE, Table};
 use crate::corpus::walk::{Job, OpenArchive, member_choice, own_name};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::volumes::extension;
 
 /// Sidecars that a thread remembers.
@@ -33,6 +34,8 @@ pub(super) enum Answer {
     },
     /// How many answers a file of several has, apart from this one.
     Expect { file: i64, count: u64 },
+    /// An error that says nothing about a file.
+    Failed(Error),
 }
 
 /// A thread's buffers.
@@ -40,20 +43,27 @@ pub(super) struct Worker<'a> {
     source: &'a str,
     choose: &'a dyn Choose,
     root: &'a Path,
+    tree: &'a Tree,
     scratch: Scratch,
     zip: ZipCache,
-    folder: Folder,
+    folder: Folder<'a>,
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(root: &'a Path, source: &'a str, choose: &'a dyn Choose) -> Self {
+    pub(super) fn new(
+        root: &'a Path,
+        tree: &'a Tree,
+        source: &'a str,
+        choose: &'a dyn Choose,
+    ) -> Self {
         Self {
             source,
             choose,
             root,
+            tree,
             scratch: Scratch::new(),
             zip: ZipCache::default(),
-            folder: Folder::new(root),
+            folder: Folder::new(tree),
         }
     }
 
@@ -65,20 +75,29 @@ impl<'a> Worker<'a> {
         known: &dyn Fn(i64, &str) -> Result<bool>,
         send: &mut dyn FnMut(Answer) -> bool,
     ) -> bool {
+        let tree = self.tree;
+        // What could not be fetched is not broken.
+        let send = &mut |answer| match tree.failure() {
+            Some(error) => {
+                send(Answer::Failed(error));
+                false
+            }
+            None => send(answer),
+        };
         match job {
             Job::File {
                 file,
-                path,
+                location,
                 name,
+                bytes,
                 choice,
             } => {
                 let shown = if name.is_empty() {
-                    own_name(&path)
+                    own_name(&location.path())
                 } else {
                     name
                 };
-                let mut input = OnDisk::new(path);
-                let bytes = input.size();
+                let mut input = Whole::new(location);
                 let task = Task {
                     source: self.source,
                     place: place(&shown, ""),
@@ -107,7 +126,7 @@ impl<'a> Worker<'a> {
                     bytes,
                     choice: &choice,
                 };
-                let mut input = InArchive::new(&archive.path, at, &mut self.zip);
+                let mut input = InArchive::new(&archive.location, at, &mut self.zip);
                 let mut beside = &archive.sidecars;
                 let mut records = match extension(name.as_ref()) {
                     Some(".hdr") => vec![failed(
@@ -151,7 +170,7 @@ impl<'a> Worker<'a> {
 
     fn archive_name(&self, archive: &OpenArchive) -> String {
         match archive.name.as_str() {
-            "" => own_name(&archive.path),
+            "" => own_name(&archive.location.path()),
             name => name.to_owned(),
         }
     }
@@ -167,7 +186,7 @@ impl<'a> Worker<'a> {
         let name = self.archive_name(archive);
         let mut count = 0;
         let mut open = true;
-        let walked = walk_tar(&archive.path, Kind::TarGz, &mut |member, _, reader| {
+        let walked = walk_tar(&archive.location, Kind::TarGz, &mut |member, _, reader| {
             let (records, bytes) = match member {
                 Ok(member) => {
                     let Some(choice) = member_choice(&member.name, self.choose) else {
@@ -245,41 +264,45 @@ fn broken(source: &str, place: Where, why: &str) -> Record {
 }
 
 /// The sidecars of a folder.
-struct Folder {
-    root: PathBuf,
+struct Folder<'a> {
+    tree: &'a Tree,
     json: HashMap<String, Option<Arc<Facts>>>,
-    tables: HashMap<String, Option<Arc<Participants>>>,
+    tables: HashMap<String, Option<Arc<Table>>>,
 }
 
-impl Folder {
-    fn new(root: &Path) -> Self {
-        let root = match root.is_dir() {
-            true => root,
-            false => root.parent().unwrap_or(root),
-        };
+impl<'a> Folder<'a> {
+    fn new(tree: &'a Tree) -> Self {
         Self {
-            root: root.to_owned(),
+            tree,
             json: HashMap::new(),
             tables: HashMap::new(),
         }
     }
 
-    fn bytes(&self, path: &str, limit: u64) -> Option<Vec<u8>> {
-        let path = self.root.join(path);
-        let size = path.metadata().ok().filter(|m| m.is_file())?.len();
-        if size > limit {
-            return None;
+    fn table(
+        &mut self,
+        path: &str,
+        parse: impl FnOnce(&[u8]) -> Option<Table>,
+    ) -> Option<Arc<Table>> {
+        if let Some(known) = self.tables.get(path) {
+            return known.clone();
         }
-        std::fs::read(path).ok()
+        let bytes = self.tree.read(path, MAX_TABLE);
+        let found = bytes.and_then(|b| parse(&b)).map(Arc::new);
+        if self.tables.len() >= REMEMBERED {
+            self.tables.clear();
+        }
+        self.tables.insert(path.to_owned(), found.clone());
+        found
     }
 }
 
-impl Beside for Folder {
+impl Beside for Folder<'_> {
     fn json(&mut self, path: &str) -> Option<Arc<Facts>> {
         if let Some(known) = self.json.get(path) {
             return known.clone();
         }
-        let bytes = self.bytes(path, MAX_SIDECAR);
+        let bytes = self.tree.read(path, MAX_SIDECAR);
         let found = bytes.and_then(|b| Facts::from_json(&b).ok()).map(Arc::new);
         if self.json.len() >= REMEMBERED {
             self.json.clear();
@@ -288,20 +311,15 @@ impl Beside for Folder {
         found
     }
 
-    fn participants(&mut self, folder: &str) -> Option<Arc<Participants>> {
-        if let Some(known) = self.tables.get(folder) {
-            return known.clone();
-        }
+    fn participants(&mut self, folder: &str) -> Option<Arc<Table>> {
         let path = match folder {
             "" => "participants.tsv".to_owned(),
             folder => format!("{folder}/participants.tsv"),
         };
-        let bytes = self.bytes(&path, MAX_TABLE);
-        let found = bytes.and_then(|b| Participants::from_tsv(&b)).map(Arc::new);
-        if self.tables.len() >= REMEMBERED {
-            self.tables.clear();
-        }
-        self.tables.insert(folder.to_owned(), found.clone());
-        found
+        self.table(&path, Table::of_participants)
+    }
+
+    fn sessions(&mut self, path: &str) -> Option<Arc<Table>> {
+        self.table(path, Table::of_sessions)
     }
 }

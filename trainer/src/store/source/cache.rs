@@ -61,6 +61,22 @@ impl<S: Source> Cached<S> {
         Ok(cache)
     }
 
+    /// The same cache for what has another version.
+    pub(crate) fn at(&self, version: &[u8]) -> Self
+    where
+        S: Clone,
+    {
+        let mut hash = Sha256::new();
+        hash.update(&self.name);
+        hash.update(version);
+        Self {
+            inner: self.inner.clone(),
+            folder: self.folder.clone(),
+            name: hex(&hash.finalize()[..12]),
+            limit: self.limit,
+        }
+    }
+
     fn block_path(&self, key: &str, block: u64) -> PathBuf {
         let mut hash = Sha256::new();
         hash.update(&self.name);

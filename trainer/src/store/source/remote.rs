@@ -10,12 +10,13 @@ use object_store::client::ClientConfigKey;
 use object_store::http::HttpBuilder;
 use object_store::path::Path;
 use object_store::{
-    BackoffConfig, ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt, RetryConfig,
+    BackoffConfig, ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt,
+    RetryConfig,
 };
 use tokio::runtime::{Builder, Runtime};
 
 use super::super::error::{Result, StoreError};
-use super::{OpenOptions, Source, join};
+use super::{Listing, OpenOptions, Source, join};
 
 /// Ranges closer than this are fetched by one request, in bytes.
 const GAP: u64 = 256 << 10;
@@ -76,6 +77,8 @@ impl Remote {
             let mut builder = AmazonS3Builder::from_env()
                 .with_bucket_name(bucket)
                 .with_client_options(client)
+                // The client's options put those of the environment aside.
+                .with_allow_http(std::env::var("AWS_ALLOW_HTTP").is_ok_and(|v| v == "true"))
                 .with_retry(retry);
             for (key, value) in &options.s3 {
                 let key: AmazonS3ConfigKey = key.parse().map_err(|e| refuse(format!("s3: {e}")))?;
@@ -112,6 +115,45 @@ impl Remote {
 
     fn path(&self, key: &str) -> Path {
         self.prefix.parts().chain(Path::from(key).parts()).collect()
+    }
+
+    /// Bytes of a file and when it was changed, in nanoseconds since 1970.
+    pub(crate) fn head(&self, key: &str) -> Result<(u64, i64)> {
+        let meta = self.persist(
+            key,
+            |path| async move { Ok(self.objects.head(&path).await?) },
+        )?;
+        Ok((meta.size, changed(&meta)))
+    }
+
+    /// What is in a folder.
+    pub(crate) fn list(&self, key: &str) -> Result<Listing> {
+        let found = self.persist(key, |path| async move {
+            let prefix = (!path.as_ref().is_empty()).then_some(path);
+            let found = self.objects.list_with_delimiter(prefix.as_ref()).await;
+            found.map_err(|error| {
+                let mut failure = Failure::from(error);
+                // WebDAV's way of listing is not known to most servers of files.
+                let unknown = ["405", "501", "400"];
+                if unknown.iter().any(|code| failure.message.contains(code)) {
+                    failure.message = format!("it lists no folders ({})", failure.message);
+                    failure.hopeless = true;
+                }
+                failure
+            })
+        })?;
+        let name = |path: &Path| path.filename().unwrap_or_default().to_owned();
+        let mut listing = Listing {
+            folders: found.common_prefixes.iter().map(name).collect(),
+            files: found
+                .objects
+                .iter()
+                .map(|meta| (name(&meta.location), meta.size, changed(meta)))
+                .collect(),
+        };
+        listing.folders.sort_unstable();
+        listing.files.sort_unstable();
+        Ok(listing)
     }
 
     /// Requests until one succeeds, with growing pauses.
@@ -151,6 +193,11 @@ impl Remote {
             attempt += 1;
         }
     }
+}
+
+/// When an object was changed, in nanoseconds since 1970; 0 where the server does not say.
+fn changed(meta: &ObjectMeta) -> i64 {
+    meta.last_modified.timestamp_nanos_opt().unwrap_or_default()
 }
 
 /// Half to all of a pause, so that many clients do not come back at once.
