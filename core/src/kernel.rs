@@ -38,7 +38,7 @@ mod tests;
 pub use self::attention::{Windows, window_attention};
 pub use self::fused::{
     NormParameters, conv_transpose3d_from, conv3d_argmax, conv3d_joined, conv3d_normalized,
-    depthwise_conv3d_normalized, max_pool2_from,
+    depthwise_conv3d_normalized, max_pool2_from, residual_sum,
 };
 #[cfg(feature = "cube")]
 pub use self::gpu::{AdapterClass, GpuTiles, adapter_name, set_gpu_tiles};
@@ -247,6 +247,21 @@ pub fn max_pool2(x: Tensor<5>) -> Tensor<5> {
         return extension::run(x, None::<Tensor<1>>, None, op);
     }
     portable::max_pool2(x)
+}
+
+/// Mean over blocks of 2 x 2 x 2 voxels (`torch.nn.AvgPool3d(2)`). An odd last plane, row or
+/// column is dropped.
+///
+/// # Panics
+/// If a side of `x` is less than 2.
+#[must_use]
+pub fn avg_pool2(x: Tensor<5>) -> Tensor<5> {
+    options::check_pool(&x);
+    #[cfg(feature = "flex")]
+    if let Some(op) = extension::accept(op::Op::AvgPool2, &x, None, [None, None]) {
+        return extension::run(x, None::<Tensor<1>>, None, op);
+    }
+    portable::avg_pool2(x)
 }
 
 /// Trilinear resampling to another size

@@ -4,8 +4,10 @@ mod decoder;
 mod error;
 mod mednext;
 mod meshnet;
+mod resenc;
 mod segments;
 mod spec;
+mod strided;
 mod swin_unetr;
 mod unet;
 
@@ -16,8 +18,12 @@ pub use self::mednext::{
     MedNeXtOut,
 };
 pub use self::meshnet::{MeshNet, MeshNetConfig, MeshNetLayer};
+pub use self::resenc::{
+    ConvBlocks, ResEncDecoder, ResEncEncoder, ResEncStage, ResEncUNet, ResEncUNetConfig,
+};
 pub use self::segments::Tape;
 pub use self::spec::{Model, Spec};
+pub use self::strided::{Strided, StridedConfig, StridedKind, StridedLayer};
 pub(crate) use self::swin_unetr::{
     SWIN_LIGHT_WIDTHS, SWIN_VIEWS_CODE, SWIN_VIEWS_LAYERS, SWIN_VIEWS_WIDTHS,
 };

@@ -4,7 +4,9 @@ use std::process::Command;
 use std::time::Instant;
 
 use amaes_core::loss::{DiceCeConfig, dice_cross_entropy};
-use amaes_core::model::{MedNeXtConfig, MeshNetConfig, MeshNetLayer, Model, Spec, UNetConfig};
+use amaes_core::model::{
+    MedNeXtConfig, MeshNetConfig, MeshNetLayer, Model, ResEncUNetConfig, Spec, UNetConfig,
+};
 use amaes_core::nn::Activation;
 use burn::Tensor;
 use burn::tensor::{Device, Distribution, Gradients, Int};
@@ -58,6 +60,8 @@ pub(crate) fn cases() -> Vec<Case> {
         ("logits", 128, Pass::Loss),
         ("mednext_m", 64, Pass::Forward),
         ("mednext_m", 64, Pass::Step),
+        ("resenc_b", 96, Pass::Forward),
+        ("resenc_b", 96, Pass::Step),
         ("meshnet_18", 256, Pass::Classes),
     ]
     .map(|(network, size, pass)| Case {
@@ -70,13 +74,17 @@ pub(crate) fn cases() -> Vec<Case> {
 
 /// Cases whose memory is measured.
 pub(crate) fn memory_cases() -> Vec<Case> {
-    [("unet_b_light", Pass::Step), ("logits", Pass::Loss)]
-        .map(|(network, pass)| Case {
-            network,
-            size: 128,
-            pass,
-        })
-        .to_vec()
+    [
+        ("unet_b_light", 128, Pass::Step),
+        ("logits", 128, Pass::Loss),
+        ("resenc_b", 96, Pass::Step),
+    ]
+    .map(|(network, size, pass)| Case {
+        network,
+        size,
+        pass,
+    })
+    .to_vec()
 }
 
 impl Case {
@@ -99,6 +107,7 @@ impl Case {
             "unet_b" => Spec::UNet(UNetConfig::b(1, 2)),
             "unet_b_light" => Spec::UNet(UNetConfig::b_light(1)),
             "mednext_m" => Spec::MedNeXt(MedNeXtConfig::m(1, 2)),
+            "resenc_b" => Spec::ResEncUNet(ResEncUNetConfig::b(1, 2)),
             "meshnet_18" => Spec::MeshNet(MeshNetConfig {
                 in_channels: 1,
                 out_channels: 18,

@@ -33,21 +33,21 @@ def draw(tensor, count):
     return h / 2.0**31 - 1
 
 
-def values(tensor, name, shape):
+def values(tensor, name, shape, gain=1):
     v = torch.from_numpy(draw(tensor, int(np.prod(shape)))).reshape(shape)
     if ".norm." in name:
         v = 0.1 * v + (1 if name.endswith("weight") else 0)
     elif name.endswith("weight"):
-        v = v * (shape[0] / v.numel()) ** 0.5
+        v = v * (gain * (shape[0] / v.numel()) ** 0.5)
     else:
         v = 0.1 * v
     # The test has float32.
     return v.float().double()
 
 
-def image(tensor):
-    v = 0.5 * draw(tensor, SIZE**3) + 0.5
-    return torch.from_numpy(v).float().double().reshape(1, 1, SIZE, SIZE, SIZE)
+def image(tensor, size=(SIZE, SIZE, SIZE)):
+    v = 0.5 * draw(tensor, int(np.prod(size))) + 0.5
+    return torch.from_numpy(v).float().double().reshape(1, 1, *size)
 
 
 def networks():

@@ -1,4 +1,4 @@
-"""The networks in plain PyTorch, to be timed against: U-Net, MedNeXt, MeshNet.
+"""The networks in plain PyTorch, to be timed against: U-Net, MedNeXt, ResEnc U-Net, MeshNet.
 
 Layers and channels are those of `core/src/model`; weights are PyTorch's random ones.
 """
@@ -122,6 +122,72 @@ class MedNeXt(nn.Module):
         return self.decoder(features)
 
 
+class ResidualBlock(nn.Module):
+    """Two convolutions with norms, plus the input: pooled where it is halved, then projected."""
+
+    def __init__(self, inputs, outputs, halve):
+        super().__init__()
+        stride = 2 if halve else 1
+        self.way = nn.Sequential(
+            nn.Conv3d(inputs, outputs, 3, stride, 1),
+            nn.InstanceNorm3d(outputs, affine=True),
+            nn.LeakyReLU(0.01, inplace=True),
+            nn.Conv3d(outputs, outputs, 3, padding=1),
+            nn.InstanceNorm3d(outputs, affine=True),
+        )
+        around = [nn.AvgPool3d(2)] if halve else []
+        if inputs != outputs:
+            around.append(nn.Conv3d(inputs, outputs, 1, bias=False))
+            around.append(nn.InstanceNorm3d(outputs, affine=True))
+        self.around = nn.Sequential(*around)
+        self.activation = nn.LeakyReLU(0.01, inplace=True)
+
+    def forward(self, x):
+        y = self.way(x)
+        y += self.around(x)
+        return self.activation(y)
+
+
+class ResEncUNet(nn.Module):
+    """Residual encoder, and a decoder of one convolution a stage with skips."""
+
+    def __init__(
+        self,
+        inputs=1,
+        outputs=2,
+        features=(32, 64, 128, 256, 320, 320),
+        blocks=(1, 3, 4, 6, 6, 6),
+    ):
+        super().__init__()
+        self.stem = Unit(inputs, features[0])
+        before = (features[0], *features)
+        self.stages = nn.ModuleList(
+            nn.Sequential(
+                *(
+                    ResidualBlock(c if i else below, c, level > 0 and i == 0)
+                    for i in range(count)
+                )
+            )
+            for level, (below, c, count) in enumerate(zip(before, features, blocks))
+        )
+        self.decoder = nn.Module()
+        down = list(zip(features[::-1], features[-2::-1]))
+        self.decoder.up = nn.ModuleList(nn.ConvTranspose3d(a, b, 2, 2) for a, b in down)
+        self.decoder.stages = nn.ModuleList(Unit(2 * c, c) for _, c in down)
+        self.decoder.out = nn.Conv3d(features[0], outputs, 1)
+
+    def forward(self, x):
+        x = self.stem(x)
+        features = []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        x = features.pop()
+        for up, stage in zip(self.decoder.up, self.decoder.stages):
+            x = stage(torch.cat([up(x), features.pop()], 1))
+        return self.decoder.out(x)
+
+
 class MeshNet(nn.Sequential):
     """model18cls: nine dilated convolutions of 21 channels with ELU, and a classifier."""
 
@@ -137,6 +203,7 @@ NETWORKS = {
     "unet_b": UNet,
     "unet_b_light": lambda: UNet(outputs=1, skips=False),
     "mednext_m": MedNeXt,
+    "resenc_b": ResEncUNet,
     "meshnet_18": MeshNet,
 }
 

@@ -32,17 +32,16 @@ impl ModuleVisitor for Collect<'_> {
             .map(String::as_str)
             .filter(|p| !p.is_empty())
             .collect();
-        let gradient = param.val().grad(self.gradients).expect("a gradient");
+        let value = param.val();
+        let gradient = value.grad(self.gradients);
+        let gradient = gradient.unwrap_or_else(|| value.inner().zeros_like());
         let values = gradient.into_data().iter::<f64>().collect();
         self.found.insert(parts.join("."), values);
     }
 }
 
-/// The gradient of every parameter, by the parameter's name.
-///
-/// # Panics
-///
-/// When a parameter has none.
+/// The gradient of every parameter, by the parameter's name: zeros where the result does not depend
+/// on it.
 pub fn gradients_of<M: Module>(model: &M, gradients: &Gradients) -> BTreeMap<String, Vec<f64>> {
     let mut collect = Collect {
         gradients,

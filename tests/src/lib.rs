@@ -1,12 +1,14 @@
 //! What tests and benchmarks share.
 
 mod gradients;
+mod recorded;
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 pub use self::gradients::gradients_of;
+pub use self::recorded::check_recorded;
 
 /// Numbers in [-1, 1) from a hash of 32 bits, those of `draw` in `tests/reference/decoders.py`.
 pub fn draw(tensor: u32, count: usize) -> impl Iterator<Item = f64> {

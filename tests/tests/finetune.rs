@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 
 use amaes::train::adamw::{AdamW, AdamWConfig};
 use amaes::train::checkpoint::{self, Checkpoint};
+use amaes::train::config::PretrainConfig;
 use amaes::train::finetune::{self, FinetuneConfig};
 use amaes::train::gradients::FlatGradients;
 use amaes::train::log::EndReason;
@@ -286,6 +287,100 @@ fn the_encoder_of_files_that_pytorch_wrote_is_taken_exactly() {
         assert_eq!(unexpected.len(), 26, "{file}");
         assert!(listed(&report, "mismatched").is_empty());
         assert_eq!(report["network"]["head"], "light");
+    }
+}
+
+/// A residual encoder pretrained without skips gets a decoder with skips.
+#[test]
+fn a_residual_encoder_is_taken_under_names_of_its_publisher() {
+    let path = data("weights").join("resenc_noskip.pth");
+    let (state, report) = begun(&path, 1, &["patch.size=[32,32,32]"]);
+    let encoder = state.names().filter(|n| n.starts_with("encoder."));
+    let mut encoder: Vec<&str> = encoder.collect();
+    let mut matched = listed(&report, "matched");
+    encoder.sort_unstable();
+    matched.sort_unstable();
+    assert_eq!(matched, encoder);
+    assert_eq!(report["network"]["network"], "resencunet");
+    assert_eq!(report["network"]["skips"], false);
+    let joined = "decoder.stages.0.convs.0.conv.weight";
+    assert_eq!(state.shape(joined), Some(&[4, 8, 3, 3, 3][..]));
+}
+
+/// A chain of layers gives all but the one that names the classes.
+#[test]
+fn a_chain_is_taken_but_for_its_head() {
+    for (backbone, network, layers) in [("meshnet", "meshnet", 9), ("strided", "strided", 17)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        dataset(folder.path(), 1);
+        let settings = [
+            format!("run.folder={}", folder.path().display()),
+            "run.name=first".into(),
+            "data.layout=nnunet".into(),
+            format!("data.path={}", folder.path().display()),
+            "split.validation=0".into(),
+            format!("model.backbone={backbone}"),
+            "model.filters=2".into(),
+            "patch.size=[16,18,20]".into(),
+            "patch.batch=2".into(),
+            "training.steps=2".into(),
+        ];
+        let config = FinetuneConfig::read(None, &settings).expect("a configuration");
+        let stop = AtomicBool::new(false);
+        finetune::run(&config, Start::Begin, Device::flex(), &stop, &mut |_| {}).expect("a run");
+        let at = |step| {
+            let path = config.folder().join(checkpoint::file(step));
+            Checkpoint::read(&path).expect("a checkpoint").model
+        };
+        let (before, after) = (at(0), at(2));
+        let (state, report) = begun(&config.folder(), 2, &[]);
+        assert_eq!(report["network"]["network"], network);
+        let head = format!(".{layers}.");
+        assert!(listed(&report, "missing").iter().all(|n| n.contains(&head)));
+        assert_eq!(listed(&report, "matched").len(), 2 * layers);
+        for name in after.names() {
+            let (found, source) = (values(&state, name), values(&after, name));
+            if name.contains(&head) {
+                assert_ne!(values(&before, name), source, "{name} learns");
+                assert_ne!(found, source, "{name} is drawn anew");
+            } else if name.ends_with(".0.weight") {
+                // It reads two channels now.
+                let half: Vec<f32> = source[..27].iter().map(|v| v / 2.0).collect();
+                assert_eq!(found[..27], half, "{name}");
+            } else {
+                assert_eq!(found, source, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn networks_that_do_not_suit_are_named() {
+    for (settings, expected) in [
+        (
+            ["model.backbone=resenc-b", "patch.size=[64,80,64]"],
+            "multiples of 32",
+        ),
+        (
+            ["model.backbone=strided", "patch.size=[15,16,16]"],
+            "multiples of 2",
+        ),
+        (["model.backbone=resenc-b", "model.filters=0"], "features"),
+    ] {
+        let mut all = vec!["data.path=x".to_owned()];
+        all.extend(settings.map(str::to_owned));
+        let error = FinetuneConfig::read(None, &all)
+            .expect_err(expected)
+            .to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    for backbone in ["meshnet", "strided"] {
+        let settings = [
+            "data.store=x".to_owned(),
+            format!("model.backbone={backbone}"),
+        ];
+        let error = PretrainConfig::read(None, &settings).expect_err("not pretrained");
+        assert!(error.to_string().contains("finetuned only"), "{error}");
     }
 }
 

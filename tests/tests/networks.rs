@@ -3,7 +3,8 @@
 use amaes::train::gradients::{FlatGradients, GradientSum};
 use amaes::train::network::Network;
 use amaes_core::model::{
-    MedNeXtConfig, MeshNetConfig, MeshNetLayer, Model, Spec, UNetConfig, UNetHead,
+    MedNeXtConfig, MeshNetConfig, MeshNetLayer, Model, ResEncUNetConfig, Spec, StridedConfig,
+    UNetConfig, UNetHead,
 };
 use amaes_core::nn::Activation;
 use amaes_core::weights::{parameters, parameters_of};
@@ -71,6 +72,15 @@ fn modules_have_the_parameters_of_their_specs() {
     }
 }
 
+/// A residual encoder of four stages.
+fn resenc(channels: usize, classes: usize) -> ResEncUNetConfig {
+    ResEncUNetConfig {
+        features: vec![2, 4, 4, 6],
+        blocks: vec![1, 2, 1, 1],
+        ..ResEncUNetConfig::b(channels, classes)
+    }
+}
+
 #[test]
 fn every_size_runs_and_has_gradients() {
     let device = Device::flex().autodiff();
@@ -82,6 +92,9 @@ fn every_size_runs_and_has_gradients() {
         }),
         Spec::MedNeXt(small(MedNeXtConfig::s(2, 3))),
         Spec::MedNeXt(small(MedNeXtConfig::b(2, 3)).with_kernel(5).native()),
+        Spec::ResEncUNet(resenc(2, 3)),
+        Spec::ResEncUNet(resenc(2, 3).light()),
+        Spec::Strided(StridedConfig::of(2, 2, 3)),
     ] {
         let model = spec.init(&device).expect("a valid network");
         let x = Tensor::<5>::ones([1, 2, 16, 32, 48], &device).require_grad();
@@ -143,6 +156,9 @@ fn checkpointing_changes_no_gradient() {
         Spec::MedNeXt(mednext().native()),
         meshnet(true),
         meshnet(false),
+        Spec::ResEncUNet(resenc(1, 2)),
+        Spec::ResEncUNet(resenc(1, 2).light()),
+        Spec::Strided(StridedConfig::of(3, 1, 2)),
     ] {
         let model = spec
             .init(&device.clone().autodiff())

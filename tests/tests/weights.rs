@@ -10,6 +10,8 @@ mod meshnet;
 mod model_file;
 #[path = "weights/pytorch.rs"]
 mod pytorch;
+#[path = "weights/resenc.rs"]
+mod resenc;
 #[path = "weights/safetensors.rs"]
 mod safetensors;
 #[path = "weights/tfjs.rs"]

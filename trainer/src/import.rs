@@ -7,7 +7,7 @@ use amaes_core::weights::{LoadOptions, LoadReport, Partial, Precision, collect, 
 use burn::tensor::Device;
 
 use crate::atomic::write_atomic;
-use crate::error::{Error, Result, WithPath};
+use crate::error::{Result, WithPath};
 use crate::model::Opened;
 
 /// How the network is changed on its way.
@@ -26,7 +26,7 @@ impl Opened {
     ///
     /// # Errors
     ///
-    /// [`Error::Spec`] for an impossible network, [`Error::Weights`] with the report of keys when
+    /// [`Error::Spec`](crate::error::Error::Spec) for an impossible network, [`Error::Weights`](crate::error::Error::Weights) with the report of keys when
     /// the weights do not fit.
     pub fn reshape(&mut self, how: &Reshape, path: &Path, device: &Device) -> Result<LoadReport> {
         let file = &mut self.file;
@@ -35,18 +35,8 @@ impl Opened {
             .clone()
             .unwrap_or_else(|| file.spec.clone());
         if let Some(channels) = how.in_channels {
-            match &mut spec {
-                Spec::UNet(c) => c.in_channels = channels,
-                Spec::MedNeXt(c) => c.in_channels = channels,
-                Spec::MeshNet(c) => c.in_channels = channels,
-                Spec::SwinUNETR(c) => c.encoder.in_channels = channels,
-                _ => {
-                    return Err(Error::unsuitable(
-                        path,
-                        "this network's input cannot be widened",
-                    ));
-                }
-            }
+            let classes = spec.out_channels();
+            spec = spec.with_channels(channels, classes);
         }
         device.seed(how.seed);
         let model = spec.init(device).with_path(path)?;
@@ -70,7 +60,7 @@ impl Opened {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] and [`Error::Weights`].
+    /// [`Error::Io`](crate::error::Error::Io) and [`Error::Weights`](crate::error::Error::Weights).
     pub fn save(&self, path: &Path, precision: Precision) -> Result<String> {
         let mut sum = String::new();
         write_atomic(path, |w| {

@@ -2,6 +2,7 @@
 
 pub mod adamw;
 pub mod average;
+pub mod backbone;
 pub mod checkpoint;
 pub mod config;
 pub mod corpus;

@@ -158,6 +158,28 @@ fn axes_multiply() {
     ));
     assert_eq!((plan.pretrainings.len(), plan.cells.len()), (12, 12));
 
+    // Chains of layers are not pretrained, but stand beside what is.
+    let text = MATRIX[..grid].replace(
+        "split.test = 0.2",
+        "split.test = 0.2\npatch.size = [64, 64, 96]",
+    );
+    let plan = bench.plan(&format!(
+        "{text}[[grid]]\ntasks = [\"a\"]\nseeds = [7]\nbackbones = [\"resenc-l\", {{ backbone = \"resenc-b\", filters = 8 }}]\n\
+         pretraining = [\"none\", \"amaes\"]\n[[grid]]\ntasks = [\"a\"]\nseeds = [7]\nbackbones = [\"meshnet\", \"strided\"]\npretraining = [\"none\"]",
+    ));
+    let names: Vec<&str> = plan.cells.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "a.resenc-b.none.s7",
+            "a.resenc-b-f8.none.s7",
+            "a.meshnet.none.s7",
+            "a.strided.none.s7",
+            "a.resenc-b.amaes.s7",
+            "a.resenc-b-f8.amaes.s7",
+        ]
+    );
+
     // A pretraining for every seed.
     let text = matrix("tasks = [\"a\"]\npretraining = [\"amaes\"]");
     let plan = bench.plan(&format!("pretrain_each_seed = true\n{text}"));
@@ -178,6 +200,12 @@ fn mistakes_are_named() {
             "training.steps",
         ),
         ("filters = 4", "filters = 0", "filters"),
+        ("\"mednext-s\"", "\"meshnet\"", "finetuned only"),
+        (
+            "data.path = \"nowhere\"",
+            "data.path = \"nowhere\"\npatch.size = [100, 96, 96]",
+            "multiples of 16",
+        ),
         (
             "data.path = \"elsewhere\"",
             "data.cake = 1",

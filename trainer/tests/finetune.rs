@@ -380,6 +380,10 @@ fn pretrained_weights_and_mistakes_are_named() {
         &["patch.size", "16"],
     );
     fails(
+        &mut bench.command("x", &["model.backbone=resenc-b", "patch.size=[32,32,48]"]),
+        &["patch.size", "multiples of 32"],
+    );
+    fails(
         &mut bench.command("x", &["split.train=9"]),
         &["split.train"],
     );
@@ -396,7 +400,7 @@ fn pretrained_weights_and_mistakes_are_named() {
     let mut other = bench.command("x", &["model.filters=3"]);
     fails(
         other.arg("--weights").arg(&run),
-        &["first", "another shape"],
+        &["model.filters", "model.backbone"],
     );
     assert!(
         !bench.run("x").join("log.jsonl").exists(),

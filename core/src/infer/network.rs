@@ -96,7 +96,7 @@ impl Input<'_> {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Method {
     /// [`Tiles`](Self::Tiles) where the network allows it, else [`Window`](Self::Window); a
-    /// MeshNet with norm runs on the whole volume.
+    /// MeshNet with norm runs on the whole volume, and a strided encoder-decoder where that fits.
     #[default]
     Auto,
     /// The whole volume at once, whatever memory it takes.
@@ -217,6 +217,14 @@ pub(super) fn check_whole(
         }),
         false => Ok(()),
     }
+}
+
+/// Whether a run on the whole volume fits the limits.
+pub(super) fn fits_whole(spec: &Spec, shape: [usize; 3], options: &InferOptions) -> bool {
+    let multiple = spec.edge_multiple();
+    let voxels: usize = shape.iter().map(|n| n.next_multiple_of(multiple)).product();
+    let needed = sliding_window::live_bytes(spec, voxels as u64);
+    needed <= options.memory_limit.unwrap_or(u64::MAX) && check_whole(spec, shape, options).is_ok()
 }
 
 pub(super) async fn whole<H: Host>(

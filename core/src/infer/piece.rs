@@ -52,7 +52,13 @@ impl Pieces {
             (Model::MeshNet(net), Spec::MeshNet(config)) if !config.norm => Some((net, config)),
             _ => None,
         };
-        let mesh = matches!(spec, Spec::MeshNet(_));
+        // What was made for whole images is run on them: a MeshNet always, since its norm is one
+        // over the image, a strided network where it fits.
+        let whole = match spec {
+            Spec::MeshNet(_) => true,
+            Spec::Strided(_) => network::fits_whole(spec, shape, options),
+            _ => false,
+        };
         let how = match (options.method, tiled) {
             (Method::Auto | Method::Tiles, Some((net, config))) => {
                 let plan = TilePlan::fit(config, shape, options)?;
@@ -66,7 +72,7 @@ impl Pieces {
                 });
             }
             (Method::Whole, _) => How::Whole,
-            (Method::Auto, None) if mesh => How::Whole,
+            (Method::Auto, None) if whole => How::Whole,
             (Method::Auto | Method::Window, _) => How::Windows(Windows::fit(spec, shape, options)?),
         };
         if matches!(how, How::Whole) {

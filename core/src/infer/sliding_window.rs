@@ -67,7 +67,7 @@ fn profile(weighting: Weighting, n: usize) -> Vec<f32> {
 
 /// Bytes of activations that a network holds at once for a window of `voxels`: its finest level,
 /// and a quarter for those below.
-fn live_bytes(spec: &Spec, voxels: u64) -> u64 {
+pub(super) fn live_bytes(spec: &Spec, voxels: u64) -> u64 {
     // Input, joined skip, output of the convolution and of the norm.
     let plain = |filters: usize| 5 * filters;
     let channels = match spec {
@@ -78,6 +78,8 @@ fn live_bytes(spec: &Spec, voxels: u64) -> u64 {
             plain(c.filters).max(c.filters * (2 + 2 * c.expansion[0].max(native)))
         }
         Spec::MeshNet(c) => c.live_channels(),
+        Spec::ResEncUNet(c) => plain(c.features[0]),
+        Spec::Strided(c) => c.live_channels(),
         // Two skips joined, the residual's way around and what comes of both.
         Spec::SwinUNETR(c) => 7 * c.encoder.features,
     };
@@ -94,6 +96,8 @@ pub(super) fn largest_bytes(spec: &Spec, voxels: u64) -> u64 {
             c.filters * c.expansion[0].max(native).max(2)
         }
         Spec::MeshNet(c) => c.layers.iter().map(|l| l.channels).max().unwrap_or(0),
+        Spec::ResEncUNet(c) => c.features[0] * if c.skips { 2 } else { 1 },
+        Spec::Strided(c) => c.widest(),
         Spec::SwinUNETR(c) => 2 * c.encoder.features,
     };
     voxels * 4 * channels.max(spec.in_channels()).max(spec.out_channels()) as u64

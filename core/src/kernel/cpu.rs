@@ -19,6 +19,7 @@ mod parallel;
 mod pointwise;
 mod pool;
 mod reduce;
+mod residual;
 mod resize;
 mod source;
 mod stream;
@@ -32,6 +33,7 @@ pub(crate) use self::norm::{KEPT, Norm};
 pub(crate) use self::pointwise::{activate, activate_gradient};
 pub(crate) use self::pool::Pool;
 pub(crate) use self::reduce::per_channel as sum_per_channel;
+pub(crate) use self::residual::{Summand, residual_sum};
 pub(crate) use self::resize::Resize;
 pub(crate) use self::source::{MAP, Part, Source};
 #[cfg(test)]

@@ -178,7 +178,7 @@ impl<B: Kernels, C: CheckpointStrategy> Extension for Autodiff<B, C> {
                     x: op
                         .needs_data(weight.is_tracked())
                         .then(|| prepared.checkpoint(&x)),
-                    weight: has_weight.then(|| prepared.checkpoint(&weight)),
+                    weight: (has_weight && op.needs_weight()).then(|| prepared.checkpoint(&weight)),
                     bias: (has_bias && op.needs_bias()).then(|| prepared.checkpoint(&bias)),
                     shape: x.primitive().shape(),
                     kept,

@@ -4,7 +4,7 @@ use burn::Tensor;
 use burn::backend::{DispatchTensorKind, Flex};
 use burn::tensor::{DType, Int, TensorData};
 
-use super::cpu::{self, Epilogue, MAP, Part, Pool, Source};
+use super::cpu::{self, Epilogue, MAP, Part, Pool, Source, Summand};
 use super::flex_op::{FlexTensor, contiguous, dims, output, tensor, values};
 use super::fused::NormParameters;
 use super::shape::{self, Conv};
@@ -197,6 +197,31 @@ pub(super) fn max_pool2(x: &Normalized) -> Tensor<5> {
     };
     let out = pool.forward_mapped(&inputs.source());
     wrap(output(out, batch, channels, pool.out_size()))
+}
+
+/// The sum where one of the two is mapped and both are read here.
+pub(super) fn residual_sum(parts: [&Normalized; 2], activation: Activation) -> Option<Tensor<5>> {
+    let slope = activation.slope()?;
+    let slopes = parts.map(|part| match &part.map {
+        Some((_, Some(activation))) => activation.slope(),
+        _ => Some(1.0),
+    });
+    let [Some(first), Some(second)] = slopes else {
+        return None;
+    };
+    if parts.iter().all(|part| part.map.is_none()) || !parts.iter().all(|part| reads(part)) {
+        return None;
+    }
+    let [batch, channels, d, h, w] = parts[0].dims();
+    let held = parts.map(|part| (held(&part.x), part.map.as_ref().map(|(map, _)| held(map))));
+    let summand = |i: usize, slope: f32| Summand {
+        values: values(&held[i].0),
+        maps: held[i].1.as_ref().map(values),
+        slope,
+    };
+    let summands = [summand(0, first), summand(1, second)];
+    let out = cpu::residual_sum(summands, batch * channels, slope);
+    Some(wrap(output(out, batch, channels, [d, h, w])))
 }
 
 pub(super) fn conv3d_argmax(

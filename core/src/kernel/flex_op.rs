@@ -5,7 +5,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::TensorData;
 
-use super::cpu::{self, Epilogue, Norm, Pool, Resize};
+use super::cpu::{self, Epilogue, Norm, Pool, Resize, Summand};
 use super::extension::Kernels;
 use super::op::{Op, Saved, five};
 
@@ -96,6 +96,30 @@ impl Op {
                     None,
                 )
             }
+            Self::AvgPool2 => {
+                let pool = Pool {
+                    channels: batch * channels,
+                    size,
+                };
+                (
+                    output(pool.average(values(&x)), batch, channels, pool.out_size()),
+                    None,
+                )
+            }
+            Self::Residual(activation) => {
+                let (Some(residual), Some(slope)) = (&weight, activation.slope()) else {
+                    unreachable!("{self:?} has a residual and keeps the sign")
+                };
+                let parts = [&x, residual].map(|part| Summand {
+                    values: values(part),
+                    maps: None,
+                    slope: 1.0,
+                });
+                let out = cpu::residual_sum(parts, batch * channels, slope);
+                let out = output(out, batch, channels, size);
+                let kept = keep.then(|| out.clone());
+                (out, kept)
+            }
             Self::Resize(to) => {
                 let resize = Resize::new(batch * channels, size, to);
                 (
@@ -157,6 +181,27 @@ impl Op {
                         size,
                     };
                     [wanted[0].then(|| like_x(pool.backward(x, dy))), None, None]
+                }
+                (Self::AvgPool2, _) => {
+                    let pool = Pool {
+                        channels: batch * channels,
+                        size,
+                    };
+                    [
+                        wanted[0].then(|| like_x(pool.average_backward(dy))),
+                        None,
+                        None,
+                    ]
+                }
+                (Self::Residual(activation), _) => {
+                    // The output has the sign of the sum.
+                    let out = saved.kept.as_ref().map(values).unwrap_or_default();
+                    let gradient = like_x(cpu::activate_gradient(activation, out, dy));
+                    [
+                        wanted[0].then(|| gradient.clone()),
+                        wanted[1].then_some(gradient),
+                        None,
+                    ]
                 }
                 (Self::Resize(to), _) => {
                     let resize = Resize::new(batch * channels, size, to);

@@ -4,8 +4,6 @@
 use burn::Tensor;
 use burn::tensor::Int;
 
-#[cfg(feature = "flex")]
-use super::flex_fused;
 #[cfg(feature = "cube")]
 use super::gpu;
 use super::normalized::joined;
@@ -13,6 +11,8 @@ use super::{
     Conv3dOptions, Normalized, conv_transpose3d, conv3d, conv3d_activated, depthwise_conv3d,
     instance_norm, max_pool2, options, portable,
 };
+#[cfg(feature = "flex")]
+use super::{extension, flex_fused, op};
 use crate::nn::Activation;
 
 /// The normalisation after a convolution, see [`instance_norm`].
@@ -165,6 +165,28 @@ pub fn max_pool2_from(x: Normalized) -> Tensor<5> {
         return flex_fused::max_pool2(&x);
     }
     max_pool2(x.into_tensor())
+}
+
+/// The activation of a sum of two tensors: the end of a residual block.
+///
+/// # Panics
+/// If their shapes differ.
+#[must_use]
+pub fn residual_sum(x: Normalized, residual: Normalized, activation: Activation) -> Tensor<5> {
+    assert_eq!(x.dims(), residual.dims(), "a residual of another shape");
+    #[cfg(feature = "flex")]
+    if activation.slope().is_some() {
+        if let Some(sum) = flex_fused::residual_sum([&x, &residual], activation) {
+            return sum;
+        }
+        let [x, residual] = [x, residual].map(Normalized::into_tensor);
+        let op = op::Op::Residual(activation);
+        return match extension::accept(op, &x, Some(&residual), [None, None]) {
+            Some(op) => extension::run(x, Some(residual), None, op),
+            None => super::activate(x + residual, activation),
+        };
+    }
+    super::activate(x.into_tensor() + residual.into_tensor(), activation)
 }
 
 /// The output channel with the largest value of a 1x1x1 convolution, per voxel; the first of

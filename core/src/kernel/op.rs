@@ -30,6 +30,13 @@ pub(super) enum Op {
     },
     Activate(Activation),
     MaxPool2,
+    /// Mean over blocks of 2 x 2 x 2 voxels.
+    #[cfg(feature = "flex")]
+    AvgPool2,
+    /// The sum with the weight, then an activation that keeps the sign. The gradients need only
+    /// the output.
+    #[cfg(feature = "flex")]
+    Residual(Activation),
     /// Trilinear resampling to a size.
     #[cfg(feature = "flex")]
     Resize([usize; 3]),
@@ -40,7 +47,18 @@ impl Op {
     pub(super) fn needs_data(self, weight_tracked: bool) -> bool {
         match self {
             Self::Norm { .. } | Self::Activate(_) | Self::MaxPool2 => true,
+            #[cfg(feature = "flex")]
+            Self::Residual(_) => false,
             _ => weight_tracked,
+        }
+    }
+
+    /// Whether gradients need the weight.
+    pub(super) fn needs_weight(self) -> bool {
+        match self {
+            #[cfg(feature = "flex")]
+            Self::Residual(_) => false,
+            _ => true,
         }
     }
 
@@ -77,7 +95,7 @@ impl Op {
             Self::Transpose => (shape::transposed(x, weight, 1, 0), true, None),
             Self::Norm { .. } | Self::Activate(_) | Self::MaxPool2 => return None,
             #[cfg(feature = "flex")]
-            Self::Resize(_) => return None,
+            Self::Resize(_) | Self::AvgPool2 | Self::Residual(_) => return None,
         })
     }
 }

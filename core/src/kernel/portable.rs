@@ -268,3 +268,12 @@ pub(super) fn max_pool2(x: Tensor<5>) -> Tensor<5> {
         .max_dim(1)
         .reshape([n, c, d, h, w])
 }
+
+pub(super) fn avg_pool2(x: Tensor<5>) -> Tensor<5> {
+    let [_, _, d, h, w] = x.dims().map(|size| size as isize / 2 * 2);
+    // Axis by axis: the even voxels and the odd ones.
+    let x = x.clone().slice(s![.., .., 0..d;2]) + x.slice(s![.., .., 1..d;2]);
+    let x = x.clone().slice(s![.., .., .., 0..h;2]) + x.slice(s![.., .., .., 1..h;2]);
+    let x = x.clone().slice(s![.., .., .., .., 0..w;2]) + x.slice(s![.., .., .., .., 1..w;2]);
+    x * 0.125
+}

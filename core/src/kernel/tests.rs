@@ -5,9 +5,9 @@ use burn::Tensor;
 use burn::tensor::{Device, Int, TensorData};
 
 use super::{
-    Conv3dOptions, activate, conv_transpose3d, conv3d, conv3d_activated, conv3d_argmax,
-    depthwise_conv_transpose3d, depthwise_conv3d, instance_norm, max_pool2, portable, resize,
-    resize_trilinear,
+    Conv3dOptions, activate, avg_pool2, conv_transpose3d, conv3d, conv3d_activated, conv3d_argmax,
+    depthwise_conv_transpose3d, depthwise_conv3d, instance_norm, max_pool2, portable, residual_sum,
+    resize, resize_trilinear,
 };
 use crate::nn::Activation;
 
@@ -118,6 +118,7 @@ on_each_backend!(
     normalisation_matches_its_definition,
     normalisation_survives_a_large_mean,
     activations_and_pooling_match_their_definitions,
+    residuals_match_their_definition,
     resampling_matches_its_definition,
     arg_max_is_that_of_the_convolution,
 );
@@ -435,6 +436,34 @@ fn activations_and_pooling_match_their_definitions(subject: &Subject) {
             (x, None, None),
             |(x, _, _)| max_pool2(x),
             |(x, _, _)| portable::max_pool2(x),
+        );
+        let x: Tensor<5> = random.tensor([2, 3, d, h, w], device);
+        compare(
+            subject,
+            &format!("mean {d}x{h}x{w}"),
+            &mut random,
+            (x, None, None),
+            |(x, _, _)| avg_pool2(x),
+            |(x, _, _)| portable::avg_pool2(x),
+        );
+    }
+}
+
+fn residuals_match_their_definition(subject: &Subject) {
+    let device = &subject.device;
+    let mut random = Random(41);
+    for activation in ACTIVATIONS {
+        let shape = [2, 3, 4, 5, 6];
+        // The sum of two halves of a step is never zero, where slopes change.
+        let x: Tensor<5> = random.tensor(shape, device) + 0.0003;
+        let residual = random.tensor(shape, device);
+        compare(
+            subject,
+            &format!("{activation:?}"),
+            &mut random,
+            (x, Some(residual), None),
+            |(x, r, _)| residual_sum(x.into(), r.expect("a residual").into(), activation),
+            |(x, r, _)| portable::activate(x + r.expect("a residual"), activation),
         );
     }
 }

@@ -16,6 +16,22 @@ pub enum SpecError {
         /// The largest accepted value.
         max: usize,
     },
+    /// Stages without blocks, or the other way round.
+    #[error(
+        "`features` has {features} stages and `blocks` {blocks}; both must have as many, from 2 to \
+         {max}"
+    )]
+    Stages {
+        /// Entries of `features`.
+        features: usize,
+        /// Entries of `blocks`.
+        blocks: usize,
+        /// The most stages.
+        max: usize,
+    },
+    /// A network that does not end at the resolution it begins with.
+    #[error("`layers`: the edges are not doubled as often as they are halved before")]
+    Resolution,
     /// The depthwise kernel is neither 3 nor 5.
     #[error("`kernel` is {0}; it must be 3 or 5")]
     Kernel(usize),

@@ -8,8 +8,8 @@ use crate::pretext::ViewOutput;
 
 use super::segments::Segments;
 use super::{
-    MedNeXt, MedNeXtConfig, MeshNet, MeshNetConfig, SpecError, SwinUNETR, SwinUNETRConfig, UNet,
-    UNetConfig,
+    MedNeXt, MedNeXtConfig, MeshNet, MeshNetConfig, ResEncUNet, ResEncUNetConfig, SpecError,
+    Strided, StridedConfig, SwinUNETR, SwinUNETRConfig, UNet, UNetConfig,
 };
 
 /// Which network, and its sizes.
@@ -23,6 +23,10 @@ pub enum Spec {
     MedNeXt(MedNeXtConfig),
     /// MeshNet: a chain of dilated convolutions.
     MeshNet(MeshNetConfig),
+    /// U-Net with a residual encoder.
+    ResEncUNet(ResEncUNetConfig),
+    /// Strided encoder-decoder: a chain of dilated convolutions, in the middle at half resolution.
+    Strided(StridedConfig),
     /// Swin Transformer with a decoder of convolutions.
     SwinUNETR(SwinUNETRConfig),
 }
@@ -39,6 +43,8 @@ impl Spec {
             Self::UNet(c) => c.validate(),
             Self::MedNeXt(c) => c.validate(),
             Self::MeshNet(c) => c.validate(),
+            Self::ResEncUNet(c) => c.validate(),
+            Self::Strided(c) => c.validate(),
             Self::SwinUNETR(c) => c.validate(),
         }
     }
@@ -54,6 +60,8 @@ impl Spec {
             Self::UNet(c) => Model::UNet(c.init(device)),
             Self::MedNeXt(c) => Model::MedNeXt(c.init(device)),
             Self::MeshNet(c) => Model::MeshNet(c.init(device)),
+            Self::ResEncUNet(c) => Model::ResEncUNet(c.init(device)),
+            Self::Strided(c) => Model::Strided(c.init(device)),
             Self::SwinUNETR(c) => Model::SwinUNETR(c.init(device)),
         })
     }
@@ -64,6 +72,8 @@ impl Spec {
             Self::UNet(c) => c.in_channels,
             Self::MedNeXt(c) => c.in_channels,
             Self::MeshNet(c) => c.in_channels,
+            Self::ResEncUNet(c) => c.in_channels,
+            Self::Strided(c) => c.in_channels,
             Self::SwinUNETR(c) => c.encoder.in_channels,
         }
     }
@@ -74,8 +84,25 @@ impl Spec {
             Self::UNet(c) => c.out_channels,
             Self::MedNeXt(c) => c.out_channels,
             Self::MeshNet(c) => c.out_channels,
+            Self::ResEncUNet(c) => c.out_channels,
+            Self::Strided(c) => c.out_channels,
             Self::SwinUNETR(c) => c.out_channels,
         }
+    }
+
+    /// The same network for images of other channels and other classes.
+    #[must_use]
+    pub fn with_channels(mut self, channels: usize, classes: usize) -> Self {
+        let sizes = match &mut self {
+            Self::UNet(c) => (&mut c.in_channels, &mut c.out_channels),
+            Self::MedNeXt(c) => (&mut c.in_channels, &mut c.out_channels),
+            Self::MeshNet(c) => (&mut c.in_channels, &mut c.out_channels),
+            Self::ResEncUNet(c) => (&mut c.in_channels, &mut c.out_channels),
+            Self::Strided(c) => (&mut c.in_channels, &mut c.out_channels),
+            Self::SwinUNETR(c) => (&mut c.encoder.in_channels, &mut c.out_channels),
+        };
+        (*sizes.0, *sizes.1) = (channels, classes);
+        self
     }
 
     /// The edges of an input must be multiples of this.
@@ -83,6 +110,8 @@ impl Spec {
         match self {
             Self::UNet(_) | Self::MedNeXt(_) => 16,
             Self::MeshNet(_) => 1,
+            Self::ResEncUNet(c) => c.edge_multiple(),
+            Self::Strided(c) => c.edge_multiple(),
             Self::SwinUNETR(_) => 32,
         }
     }
@@ -92,8 +121,9 @@ impl Spec {
     /// [`in_encoder`](Self::in_encoder).
     pub fn encoder_prefix(&self) -> &'static str {
         match self {
-            Self::UNet(_) | Self::MedNeXt(_) => "encoder.",
+            Self::UNet(_) | Self::MedNeXt(_) | Self::ResEncUNet(_) => "encoder.",
             Self::MeshNet(_) => "convs.",
+            Self::Strided(_) => "layers.",
             Self::SwinUNETR(_) => "swinViT.",
         }
     }
@@ -105,8 +135,11 @@ impl Spec {
             return false;
         };
         let last = match self {
-            Self::UNet(_) | Self::MedNeXt(_) | Self::SwinUNETR(_) => return true,
+            Self::UNet(_) | Self::MedNeXt(_) | Self::ResEncUNet(_) | Self::SwinUNETR(_) => {
+                return true;
+            }
             Self::MeshNet(c) => c.layers.len(),
+            Self::Strided(c) => c.layers.len(),
         };
         let layer = rest.split('.').next().and_then(|n| n.parse::<usize>().ok());
         layer.is_some_and(|layer| layer < last)
@@ -118,6 +151,8 @@ impl Spec {
             Self::UNet(_) => "U-Net",
             Self::MedNeXt(_) => "MedNeXt",
             Self::MeshNet(_) => "MeshNet",
+            Self::ResEncUNet(_) => "ResEnc U-Net",
+            Self::Strided(_) => "strided encoder-decoder",
             Self::SwinUNETR(_) => "SwinUNETR",
         }
     }
@@ -136,6 +171,10 @@ pub enum Model {
     MedNeXt(MedNeXt),
     /// MeshNet.
     MeshNet(MeshNet),
+    /// U-Net with a residual encoder.
+    ResEncUNet(ResEncUNet),
+    /// Strided encoder-decoder.
+    Strided(Strided),
     /// SwinUNETR.
     SwinUNETR(SwinUNETR),
 }
@@ -153,6 +192,8 @@ impl Model {
             Self::UNet(net) => net.forward(x),
             Self::MedNeXt(net) => net.forward(x),
             Self::MeshNet(net) => net.forward(x),
+            Self::ResEncUNet(net) => net.forward(x),
+            Self::Strided(net) => net.forward(x),
             Self::SwinUNETR(net) => net.forward(x),
         }
     }
@@ -163,6 +204,8 @@ impl Model {
             Self::UNet(net) => Some(net.segments()),
             Self::MedNeXt(net) => Some(net.segments()),
             Self::MeshNet(net) => Some(net.segments()),
+            Self::ResEncUNet(net) => Some(net.segments()),
+            Self::Strided(net) => Some(net.segments()),
             Self::SwinUNETR(_) => None,
         }
     }
@@ -179,6 +222,8 @@ impl Model {
             Self::UNet(net) => net.classify(x),
             Self::MedNeXt(net) => net.classify(x),
             Self::MeshNet(net) => net.classify(x),
+            Self::ResEncUNet(net) => net.classify(x),
+            Self::Strided(net) => net.classify(x),
             Self::SwinUNETR(net) => net.classify(x),
         }
     }

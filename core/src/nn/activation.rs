@@ -22,3 +22,14 @@ pub enum Activation {
     /// `x * sigmoid(x)` (`torch.nn.SiLU`).
     Silu,
 }
+
+impl Activation {
+    /// The slope below zero of one that is two straight lines and keeps the sign.
+    pub fn slope(self) -> Option<f32> {
+        match self {
+            Self::Relu => Some(0.0),
+            Self::LeakyRelu { slope } if slope >= 0.0 => Some(slope),
+            _ => None,
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! Convolution, instance norm and LeakyReLU: the unit of the U-Net.
+//! Convolution, instance norm and LeakyReLU: the unit of the U-Nets.
 
 use burn::config::Config;
 use burn::module::Module;
@@ -7,31 +7,50 @@ use burn::tensor::Device;
 use super::{Activation, Conv3d, Conv3dConfig, InstanceNorm, InstanceNormConfig};
 use crate::kernel::Normalized;
 
+/// The activation of the U-Nets.
+pub(super) const LEAKY_RELU: Activation = Activation::LeakyRelu { slope: 0.01 };
+
 /// Configuration of a [`ConvBlock`].
 #[derive(Config, Debug)]
 pub struct ConvBlockConfig {
     /// Channels in and out.
     pub channels: [usize; 2],
+    /// Edge of the cubic kernel, odd; the padding is half of it.
+    #[config(default = 3)]
+    pub kernel: usize,
+    /// Stride along every axis.
+    #[config(default = 1)]
+    pub stride: usize,
+    /// Whether the convolution has a bias.
+    #[config(default = true)]
+    pub bias: bool,
+    /// Whether LeakyReLU follows.
+    #[config(default = true)]
+    pub activated: bool,
 }
 
-/// Conv3d k3 p1 with bias, InstanceNorm, LeakyReLU(0.01) (`ConvDropoutNormNonlin` of the AMAES
-/// reference, whose dropout is zero).
+/// Conv3d, InstanceNorm, LeakyReLU(0.01) (`ConvDropoutNormNonlin` of the AMAES reference and
+/// `ConvDropoutNormReLU` of dynamic-network-architectures, whose dropout is zero).
 #[derive(Module, Debug)]
 pub struct ConvBlock {
     /// The convolution.
     pub conv: Conv3d,
     /// The norm.
     pub norm: InstanceNorm,
+    activated: bool,
 }
 
 impl ConvBlockConfig {
     /// A block with PyTorch's default initialisation.
     pub fn init(&self, device: &Device) -> ConvBlock {
         ConvBlock {
-            conv: Conv3dConfig::new(self.channels, 3)
-                .with_padding(1)
+            conv: Conv3dConfig::new(self.channels, self.kernel)
+                .with_padding(self.kernel / 2)
+                .with_stride(self.stride)
+                .with_bias(self.bias)
                 .init(device),
             norm: InstanceNormConfig::new(self.channels[1]).init(device),
+            activated: self.activated,
         }
     }
 }
@@ -42,11 +61,10 @@ impl ConvBlock {
     /// # Shapes
     ///
     /// - inputs: `[batch, channels, depth, height, width]`, all channels together `channels_in`
-    /// - output: `[batch, channels_out, depth, height, width]`
+    /// - output: `[batch, channels_out, ..]`, edges `ceil(n / stride)`
     pub fn forward(&self, inputs: &[Normalized]) -> Normalized {
-        let activation = Activation::LeakyRelu { slope: 0.01 };
-        self.conv
-            .forward_normalized(inputs, &self.norm, Some(activation))
+        let activation = self.activated.then_some(LEAKY_RELU);
+        self.conv.forward_normalized(inputs, &self.norm, activation)
     }
 }
 

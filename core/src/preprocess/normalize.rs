@@ -102,10 +102,15 @@ pub(super) fn normalize(data: &mut [f32], how: Normalization) -> Result<(f64, f6
             (lo.into(), f64::from(top - lo), Some((0.0, 1.0)))
         }
         Normalization::ZScore => {
-            let (mean, deviation) = moments(data, lo);
+            let (mean, deviation) = moments(data, Some(lo));
             if deviation as f32 <= 0.0 {
                 return Err(PlanError::ConstantForeground { value: mean as f32 });
             }
+            (mean, deviation, None)
+        }
+        // The image is not constant, so that it deviates.
+        Normalization::Standardize => {
+            let (mean, deviation) = moments(data, None);
             (mean, deviation, None)
         }
     };
@@ -121,8 +126,9 @@ pub(super) fn normalize(data: &mut [f32], how: Normalization) -> Result<(f64, f6
 }
 
 /// Mean and population standard deviation of the values that are not `skip`.
-fn moments(data: &[f32], skip: f32) -> (f64, f64) {
-    let values = || data.iter().filter(|&&v| v != skip).map(|&v| f64::from(v));
+fn moments(data: &[f32], skip: Option<f32>) -> (f64, f64) {
+    let kept = data.iter().filter(move |&&v| skip != Some(v));
+    let values = || kept.clone().map(|&v| f64::from(v));
     let (sum, n) = values().fold((0.0, 0usize), |(s, n), v| (s + v, n + 1));
     let mean = sum / n as f64;
     let square: f64 = values().map(|v| (v - mean) * (v - mean)).sum();
@@ -211,6 +217,14 @@ mod tests {
         let mut v = vec![0.0, 0.0, 1.0, 3.0];
         normalize(&mut v, Normalization::ZScore).expect("range");
         near(&v, &[-2.0, -2.0, -1.0, 1.0]);
+    }
+
+    #[test]
+    fn standardizing_counts_every_voxel() {
+        // scipy.stats.zscore([0, 0, 1, 3])
+        let mut v = vec![0.0, 0.0, 1.0, 3.0];
+        normalize(&mut v, Normalization::Standardize).expect("range");
+        near(&v, &[-0.816_496_6, -0.816_496_6, 0.0, 1.632_993_2]);
     }
 
     #[test]

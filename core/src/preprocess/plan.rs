@@ -48,6 +48,9 @@ pub enum Normalization {
     VolumeWise,
     /// Mean 0 and standard deviation 1 (population) over the voxels that are not the minimum.
     ZScore,
+    /// Mean 0 and standard deviation 1 (population) over all voxels: nnU-Net's
+    /// `ZScoreNormalization` without a mask.
+    Standardize,
 }
 
 /// Whether [`Step::Conform`] scales intensities. FreeSurfer does so unless the file holds unsigned
@@ -149,6 +152,18 @@ impl Plan {
                 },
             ],
         }
+    }
+
+    /// The preparation of nnssl (OpenMind), without its fixed orientation: RAS, cropped to the
+    /// foreground, mean 0 and standard deviation 1, 1 mm by cubic interpolation.
+    pub fn standardized() -> Self {
+        let mut plan = Self::reference();
+        for step in &mut plan.steps {
+            if let Step::Normalize(how) = step {
+                *how = Normalization::Standardize;
+            }
+        }
+        plan
     }
 
     /// Checks every step's parameters.

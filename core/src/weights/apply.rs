@@ -48,10 +48,12 @@ pub struct LoadOptions<'a> {
 }
 
 /// First convolutions of the networks.
-const STEMS: [&str; 4] = [
+const STEMS: [&str; 6] = [
     "encoder.in_conv.conv1.conv.weight",
     "encoder.stem.weight",
+    "encoder.stem.convs.0.conv.weight",
     "convs.0.weight",
+    "layers.0.weight",
     "swinViT.patch_embed.proj.weight",
 ];
 

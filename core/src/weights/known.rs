@@ -1,4 +1,4 @@
-//! The published MeshNets: what their shapes do not tell.
+//! The published MeshNets and strided encoder-decoders: what their shapes do not tell.
 //!
 //! From the TensorFlow.js topologies, colour maps and settings of brainchop (github.com/neuroneural
 //! /brainchop, MIT) and the networks of niivue-tinygrad (github.com/spikedoanz/niivue-tinygrad,
@@ -8,7 +8,7 @@ mod labels;
 
 use self::labels::Class;
 use crate::label::{Label, LabelEntry, LabelTable};
-use crate::model::MeshNetConfig;
+use crate::model::{MeshNetConfig, StridedConfig};
 use crate::nn::Activation;
 use crate::preprocess::{Normalization, Plan, Step};
 
@@ -39,7 +39,8 @@ const QUANTILE: Normalization = Normalization::Quantile {
     clip: false,
     epsilon: 0.0,
 };
-/// mindgrab's, as it was trained (`mindgrab_tinygrad.py`) and as niivue-tinygrad runs it.
+/// That of mindgrab, as it was trained (`mindgrab_tinygrad.py`), and of the strided networks, as
+/// niivue-tinygrad runs them.
 const QUANTILE_CLIPPED: Normalization = Normalization::Quantile {
     low: 0.02,
     high: 0.98,
@@ -159,21 +160,53 @@ pub(super) fn of(config: &MeshNetConfig) -> Option<&'static Known> {
     same.then_some(known)
 }
 
-impl Known {
-    pub(super) fn plan(&self) -> Plan {
-        Plan {
-            steps: vec![Step::conform(), Step::Normalize(self.normalization)],
-        }
-    }
+/// What is known of a published network beside its sizes.
+#[derive(Debug)]
+pub(super) struct Published {
+    pub(super) name: &'static str,
+    /// Its preprocessing.
+    pub(super) plan: Plan,
+    /// Its classes, where they are known.
+    pub(super) labels: Option<LabelTable>,
+}
 
-    pub(super) fn labels(&self) -> LabelTable {
+impl Published {
+    fn new(name: &'static str, normalization: Normalization, classes: &[Class]) -> Self {
         let entry = |(&(name, color), value): (&Class, Label)| LabelEntry {
             value,
             name: name.to_owned(),
             color,
         };
-        LabelTable(self.classes.iter().zip(0..).map(entry).collect())
+        Self {
+            name,
+            plan: Plan {
+                steps: vec![Step::conform(), Step::Normalize(normalization)],
+            },
+            labels: (!classes.is_empty())
+                .then(|| LabelTable(classes.iter().zip(0..).map(entry).collect())),
+        }
     }
+}
+
+impl Known {
+    pub(super) fn published(&self) -> Published {
+        Published::new(self.name, self.normalization, self.classes)
+    }
+}
+
+/// The published strided encoder-decoder that is described so.
+pub(super) fn strided(config: &StridedConfig) -> Option<Published> {
+    let published = [
+        ("net_robust_tissue", 16, 3, labels::TISSUE_GREY_FIRST),
+        // The order of its classes is not published.
+        ("net_big_robust_tissue", 32, 18, &[] as &[Class]),
+    ];
+    published
+        .into_iter()
+        .find_map(|(name, filters, count, classes)| {
+            let same = *config == StridedConfig::of(filters, 1, count);
+            same.then(|| Published::new(name, QUANTILE_CLIPPED, classes))
+        })
 }
 
 #[cfg(test)]

@@ -86,22 +86,20 @@ fn complete(
             found.ignored.join(", ")
         ));
     }
-    let mesh = matches!(found.spec, Spec::MeshNet(_));
     let mut assumed_plan = None;
     let plan = found.plan.unwrap_or_else(|| {
-        let (plan, what) = assumed(mesh);
+        let (plan, what) = assumed(&found.spec);
         assumed_plan = Some(format!("no preprocessing is known; {what}"));
         plan
     });
     let labels = found
         .labels
         .unwrap_or_else(|| LabelTable::generic(found.spec.out_channels()));
-    let hints = match mesh {
-        true => Hints::default(),
-        false => Hints {
-            patch: Some([128; 3]),
-            overlap: Some(0.5),
-        },
+    let hints = match found.spec {
+        Spec::MeshNet(_) | Spec::Strided(_) => Hints::default(),
+        // What OpenMind and the AMAES group pretrain with.
+        Spec::ResEncUNet(_) => Hints::windows([160; 3]),
+        _ => Hints::windows([128; 3]),
     };
     let mut provenance = Provenance::new(source);
     provenance.format = Some(format);
@@ -122,16 +120,20 @@ fn complete(
     }
 }
 
-/// The preprocessing of unknown weights: that of every published MeshNet, or the AMAES
-/// reference's.
-fn assumed(mesh: bool) -> (Plan, &'static str) {
-    match mesh {
-        true => (
+/// The preprocessing of unknown weights: that of every published network of their kind, or the
+/// AMAES reference's.
+fn assumed(spec: &Spec) -> (Plan, &'static str) {
+    match spec {
+        Spec::MeshNet(_) | Spec::Strided(_) => (
             Plan {
                 steps: vec![Step::conform(), Step::Normalize(Normalization::MinMax)],
             },
             "conforming to 256^3 voxels of 1 mm, minimum to 0, maximum to 1",
         ),
-        false => (Plan::reference(), "using the AMAES reference's"),
+        Spec::ResEncUNet(_) => (
+            Plan::standardized(),
+            "using that of the published residual encoders: 1 mm, mean 0, standard deviation 1",
+        ),
+        _ => (Plan::reference(), "using the AMAES reference's"),
     }
 }

@@ -4,6 +4,8 @@ mod config;
 mod mednext;
 mod meshnet;
 mod parameters;
+mod resenc;
+mod strided;
 mod swin;
 mod unet;
 
@@ -11,7 +13,7 @@ use crate::label::LabelTable;
 use crate::model::Spec;
 use crate::preprocess::Plan;
 
-use super::known::Known;
+use super::known::{self, Known, Published};
 use super::report::LoadReport;
 use super::{StateDict, WeightsError};
 
@@ -34,7 +36,8 @@ pub struct Identified {
 
 /// Finds the network that the tensors of `state` are the weights of, and brings their names to
 /// those of its parameters: prefixes are stripped, a MeshNet's layers become
-/// `convs.{i}.{weight,bias}`. Tensors of anything else are taken out and listed.
+/// `convs.{i}.{weight,bias}`, a residual encoder gets the names of dynamic-network-architectures.
+/// Tensors of anything else are taken out and listed.
 ///
 /// `config` is a JSON file that came with a MeshNet: the one published beside brainchop's models,
 /// or our own [`MeshNetConfig`](crate::model::MeshNetConfig) or [`Spec`]. Without it the
@@ -45,7 +48,7 @@ pub struct Identified {
 /// dilations are not known.
 pub fn identify(state: &mut StateDict, config: Option<&[u8]>) -> Result<Identified, WeightsError> {
     state.strip_prefixes()?;
-    let (spec, known) = if state.shape("encoder.in_conv.conv1.conv.weight").is_some() {
+    let (spec, published) = if state.shape("encoder.in_conv.conv1.conv.weight").is_some() {
         (Spec::UNet(unet::infer(state)?), None)
     } else if state.shape("encoder.stem.weight").is_some()
         && state.shape("encoder.enc_block_0.0.conv1.weight").is_some()
@@ -53,16 +56,29 @@ pub fn identify(state: &mut StateDict, config: Option<&[u8]>) -> Result<Identifi
         (Spec::MedNeXt(mednext::infer(state)?), None)
     } else if swin::is(state)? {
         (Spec::SwinUNETR(swin::infer(state, config)?), None)
+    } else if state.shape(resenc::MARK).is_some() {
+        (Spec::ResEncUNet(resenc::infer(state)?), None)
+    } else if strided::MARKS
+        .iter()
+        .any(|name| state.shape(name).is_some())
+    {
+        let config = strided::infer(state)?;
+        let published = known::strided(&config);
+        (Spec::Strided(config), published)
     } else {
         let (config, known) = meshnet::infer(state, config)?;
-        (Spec::MeshNet(config), known)
+        (Spec::MeshNet(config), known.map(Known::published))
     };
     let ignored = fit(&spec, state)?;
+    let (name, plan, labels) = match published {
+        Some(Published { name, plan, labels }) => (Some(name), Some(plan), labels),
+        None => (None, None, None),
+    };
     Ok(Identified {
         spec,
-        name: known.map(|known| known.name),
-        plan: known.map(Known::plan),
-        labels: known.map(Known::labels),
+        name,
+        plan,
+        labels,
         ignored,
     })
 }

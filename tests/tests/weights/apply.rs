@@ -1,6 +1,8 @@
 //! Loading into modules and collecting from them.
 
-use amaes_core::model::{MedNeXtConfig, MeshNetConfig, Spec, UNetConfig};
+use amaes_core::model::{
+    MedNeXtConfig, MeshNetConfig, ResEncUNetConfig, Spec, StridedConfig, UNetConfig,
+};
 use amaes_core::nn::Activation;
 use amaes_core::weights::{
     LoadOptions, LoadReport, Partial, StateDict, WeightsError, collect, load_into, parameters,
@@ -284,6 +286,9 @@ fn listed_parameters_are_those_of_the_modules() {
             bias: false,
             ..small_meshnet()
         }),
+        Spec::ResEncUNet(ResEncUNetConfig::of(2, 2, 3)),
+        Spec::ResEncUNet(ResEncUNetConfig::of(2, 1, 1).light()),
+        Spec::Strided(StridedConfig::of(2, 2, 3)),
     ] {
         let model = spec.init(&device).expect("valid");
         assert_eq!(

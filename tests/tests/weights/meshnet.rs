@@ -119,17 +119,6 @@ fn published_safetensors_are_known() {
     }
 }
 
-/// An encoder-decoder whose layers are named by numbers too.
-#[test]
-fn the_sae_network_is_refused() {
-    let file = "weights/niivue-tinygrad/net_robust_tissue.safetensors";
-    let Some(path) = shared(file, "the_sae_network_is_refused") else {
-        return;
-    };
-    let error = import(&path, None).expect_err("not a MeshNet").to_string();
-    assert!(error.contains("`layers.0.2` [16, 1, 3, 3, 3]"), "{error}");
-}
-
 #[test]
 fn unknown_widths_need_a_configuration() {
     let spec = Spec::MeshNet(small_meshnet());

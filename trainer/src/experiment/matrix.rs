@@ -12,7 +12,8 @@ use super::variant::{LeaveOut, Variant};
 use crate::device::DeviceKind;
 use crate::error::WithPath;
 use crate::evaluate::ScoreConfig;
-use crate::train::config::{Backbone, CorpusSize};
+use crate::train::backbone::Backbone;
+use crate::train::config::CorpusSize;
 
 /// What `amaes experiment` reads: a TOML file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

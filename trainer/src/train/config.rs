@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use amaes_core::augment::{AugmentConfig, Preset};
-use amaes_core::model::{MedNeXtConfig, Spec, SwinUNETRConfig, UNetConfig, UNetHead};
+use amaes_core::model::Spec;
 use amaes_core::pretext::{BlockMask, LossOver};
 use serde::{Deserialize, Serialize};
 
 use super::adamw::AdamWConfig;
+use super::backbone::Backbone;
 use super::error::{Result, TrainError};
 use super::memory;
 use super::pretext::PretextConfig;
@@ -158,35 +159,11 @@ pub enum DecoderSize {
     Standard,
 }
 
-/// An encoder and its size.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Backbone {
-    /// U-Net of 32 filters.
-    #[default]
-    UnetB,
-    /// U-Net of 64 filters.
-    UnetXl,
-    /// MedNeXt-S, kernel 3.
-    MednextS,
-    /// MedNeXt-B, kernel 3.
-    MednextB,
-    /// MedNeXt-M, kernel 3.
-    MednextM,
-    /// MedNeXt-L, kernel 3.
-    MednextL,
-    /// SwinUNETR of 48 features.
-    Swinunetr,
-    /// SwinUNETR-V2 of 48 features.
-    SwinunetrV2,
-}
-
 /// Patches and their masks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PatchConfig {
-    /// Edges in voxels; multiples of 16 and of the masked blocks.
+    /// Edges in voxels; multiples of the masked blocks and of 16, for a residual encoder of 32.
     pub size: [usize; 3],
     /// Samples a step, of all processes together.
     pub batch: usize,
@@ -284,26 +261,6 @@ impl Default for TrainingConfig {
     }
 }
 
-impl Backbone {
-    /// Whether it is SwinUNETR's encoder.
-    fn is_swin_unetr(self) -> bool {
-        matches!(self, Self::Swinunetr | Self::SwinunetrV2)
-    }
-
-    /// The network of a SwinUNETR that segments.
-    pub(super) fn swin_unetr(
-        self,
-        features: Option<usize>,
-        [channels, classes]: [usize; 2],
-    ) -> SwinUNETRConfig {
-        let config = SwinUNETRConfig::new(features.unwrap_or(48), channels, classes);
-        match self {
-            Self::SwinunetrV2 => config.v2(),
-            _ => config,
-        }
-    }
-}
-
 impl PretrainConfig {
     /// Reads a configuration; each of `overrides` is `section.field=value`, the value as TOML
     /// writes it, quotes of a string left out at will.
@@ -371,38 +328,18 @@ impl PretrainConfig {
 
     /// The network to pretrain.
     pub fn spec(&self) -> Spec {
-        let filters = self.model.filters;
-        let double = self.model.decoder == DecoderSize::Standard;
-        let head = UNetHead::restoring(double, self.model.skips);
-        let unet = |config: UNetConfig| {
-            Spec::UNet(UNetConfig {
-                filters: filters.unwrap_or(config.filters),
-                head,
-                ..config
-            })
-        };
-        let mednext = |config: MedNeXtConfig| {
-            Spec::MedNeXt(MedNeXtConfig {
-                filters: filters.unwrap_or(config.filters),
-                decoder: head.into(),
-                ..config
-            })
-        };
-        let swin = |backbone: Backbone| {
-            let config = backbone.swin_unetr(filters, [1; 2]);
-            Spec::SwinUNETR(match self.pretext {
-                PretextConfig::Amaes(_) => config.light(),
-                PretextConfig::SwinUNETR(_) => config.views(),
-            })
-        };
-        match self.model.backbone {
-            Backbone::UnetB => unet(UNetConfig::b(1, 1)),
-            Backbone::UnetXl => unet(UNetConfig::xl(1, 1)),
-            Backbone::MednextS => mednext(MedNeXtConfig::s(1, 1)),
-            Backbone::MednextB => mednext(MedNeXtConfig::b(1, 1)),
-            Backbone::MednextM => mednext(MedNeXtConfig::m(1, 1)),
-            Backbone::MednextL => mednext(MedNeXtConfig::l(1, 1)),
-            backbone @ (Backbone::Swinunetr | Backbone::SwinunetrV2) => swin(backbone),
+        let m = &self.model;
+        let double = m.decoder == DecoderSize::Standard;
+        match (
+            m.backbone.restoring(m.filters, double, m.skips),
+            &self.pretext,
+        ) {
+            (Some(Spec::SwinUNETR(config)), PretextConfig::SwinUNETR(_)) => {
+                Spec::SwinUNETR(config.views())
+            }
+            (Some(spec), _) => spec,
+            // What is not pretrained is refused before.
+            (None, _) => m.backbone.segmenting(m.filters).with_channels(1, 1),
         }
     }
 
@@ -474,7 +411,8 @@ impl PretrainConfig {
         share("data.foreground", self.data.foreground, false)?;
         positive("data.queue", self.data.queue as u64)?;
         self.data.keeping()?;
-        let swin = self.model.backbone.is_swin_unetr();
+        let backbone = self.model.backbone;
+        let swin = backbone.is_swin_unetr();
         check("pretext.kind", swin || self.pretext.is_amaes(), || {
             "swinunetr is for the backbones swinunetr and swinunetr-v2".into()
         })?;
@@ -483,6 +421,11 @@ impl PretrainConfig {
             "SwinUNETR restores with the light decoder, which has no skips".into()
         })?;
         let spec = self.spec();
+        let pretrained = backbone.restoring(None, false, false).is_some();
+        check("model.backbone", pretrained, || {
+            let name = spec.name();
+            format!("a {name} has no decoder that restores images; it is finetuned only")
+        })?;
         spec.validate()
             .map_err(|e| TrainError::config("model", e.to_string()))?;
         let p = &self.patch;

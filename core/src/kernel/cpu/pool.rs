@@ -1,4 +1,4 @@
-//! Maximum over blocks of 2 x 2 x 2 voxels.
+//! Maximum and mean over blocks of 2 x 2 x 2 voxels.
 
 use super::parallel::{Shared, filled, for_each};
 use super::pointwise::vectored;
@@ -110,6 +110,65 @@ impl Pool {
         };
         // SAFETY: the channels are all elements; what no block holds is zero.
         unsafe { filled(x.len(), write) }
+    }
+}
+
+impl Pool {
+    /// The mean of every block.
+    pub(crate) fn average(&self, x: &[f32]) -> Vec<f32> {
+        let [depth, height, width] = self.out_size();
+        let volume: usize = self.size.iter().product();
+        let out = depth * height * width;
+        let write = |y: Shared<'_>| {
+            for_each(self.channels, |index| {
+                let channel = &x[index * volume..][..volume];
+                // SAFETY: each task writes its own channel.
+                let y = unsafe { y.row(index * out, out) };
+                for (row, y) in y.chunks_exact_mut(width).enumerate() {
+                    let [a, b, c, d] = self.rows(channel, row / height, row % height).map(pairs);
+                    let pairs = a.iter().zip(b).zip(c.iter().zip(d));
+                    for (y, ((a, b), (c, d))) in y.iter_mut().zip(pairs) {
+                        let front = (a[0] + a[1]) + (b[0] + b[1]);
+                        let back = (c[0] + c[1]) + (d[0] + d[1]);
+                        *y = 0.125 * (front + back);
+                    }
+                }
+            });
+        };
+        // SAFETY: the channels are all elements.
+        unsafe { filled(self.channels * out, write) }
+    }
+
+    /// Gradient of the input of [`average`](Self::average): an eighth of each output's for all
+    /// voxels of its block.
+    pub(crate) fn average_backward(&self, gradient: &[f32]) -> Vec<f32> {
+        let [depth, height, width] = self.out_size();
+        let [_, in_height, in_width] = self.size;
+        let volume: usize = self.size.iter().product();
+        let out = depth * height * width;
+        let write = |dx: Shared<'_>| {
+            for_each(self.channels, |index| {
+                let dy = &gradient[index * out..][..out];
+                // SAFETY: each task writes its own channel.
+                let dx = unsafe { dx.row(index * volume, volume) };
+                for (row, dx) in dx.chunks_exact_mut(in_width).enumerate() {
+                    let [z, y] = [row / in_height / 2, row % in_height / 2];
+                    // What no block holds has no gradient.
+                    if z >= depth || y >= height {
+                        dx.fill(0.0);
+                        continue;
+                    }
+                    let dy = &dy[(z * height + y) * width..][..width];
+                    let (blocks, rest) = dx.split_at_mut(2 * width);
+                    for (pair, dy) in blocks.as_chunks_mut::<2>().0.iter_mut().zip(dy) {
+                        *pair = [0.125 * dy; 2];
+                    }
+                    rest.fill(0.0);
+                }
+            });
+        };
+        // SAFETY: the rows are all elements.
+        unsafe { filled(self.channels * volume, write) }
     }
 }
 

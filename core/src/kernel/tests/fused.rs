@@ -6,7 +6,7 @@ use burn::tensor::{Device, Int, TensorData};
 use super::super::normalized::joined;
 use super::super::{
     Conv3dOptions, NormParameters, Normalized, conv_transpose3d_from, conv3d_argmax, conv3d_joined,
-    conv3d_normalized, depthwise_conv3d_normalized, max_pool2_from, portable,
+    conv3d_normalized, depthwise_conv3d_normalized, max_pool2_from, portable, residual_sum,
 };
 use super::{ACTIVATIONS, CHANNELS, Random, assert_close, values};
 use crate::nn::Activation;
@@ -70,6 +70,29 @@ fn describe(inputs: &[Normalized]) -> String {
 
 fn normalise(x: Tensor<5>, norm: NormParameters) -> Tensor<5> {
     portable::instance_norm(x, norm.weight, norm.bias, norm.eps, norm.activation)
+}
+
+#[test]
+fn residuals_of_mapped_tensors_match_their_definition() {
+    let device = Device::flex();
+    let mut random = Random(0x77);
+    for _ in 0..40 {
+        let [d, h, w] = random.size(9);
+        let shape = [2, random.pick(&CHANNELS), d, h, w];
+        let parts = [(); 2].map(|()| random.normalized(shape, &device));
+        let Some(activation) = random.activation() else {
+            continue;
+        };
+        let case = format!("{} {activation:?}", describe(&parts));
+        let [x, residual] = parts.clone().map(Normalized::into_tensor);
+        let [a, b] = parts;
+        assert_close(
+            "output",
+            &case,
+            &values(residual_sum(a, b, activation)),
+            &values(portable::activate(x + residual, activation)),
+        );
+    }
 }
 
 #[test]

@@ -10,6 +10,14 @@ pub(super) const TISSUE: &[Class] = &[
     ("Grey Matter", [205, 62, 78]),
 ];
 
+/// Grey and white matter: the strided network's, as what it finds in T1 images shows. The page that
+/// publishes it names them the other way round.
+pub(super) const TISSUE_GREY_FIRST: &[Class] = &[
+    ("background", [0, 0, 0]),
+    ("Grey Matter", [205, 62, 78]),
+    ("White Matter", [255, 255, 255]),
+];
+
 /// Brain mask.
 pub(super) const BRAIN: &[Class] = &[("background", [0, 0, 0]), ("brain", [255, 0, 0])];
 

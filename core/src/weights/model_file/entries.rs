@@ -27,6 +27,14 @@ pub struct Hints {
 }
 
 impl Hints {
+    /// Windows that overlap by half.
+    pub(crate) fn windows(patch: [usize; 3]) -> Self {
+        Self {
+            patch: Some(patch),
+            overlap: Some(0.5),
+        }
+    }
+
     pub(super) fn check(&self) -> Result<(), WeightsError> {
         if let Some(patch) = self.patch
             && patch.iter().any(|edge| !(1..=4096).contains(edge))

@@ -68,7 +68,7 @@ fn normalise(state: &mut StateDict) -> Result<(), WeightsError> {
         let Some((index, _)) = parse(name) else {
             return Err(unknown(
                 state,
-                "neither U-Net, MedNeXt nor MeshNet has such names",
+                "no network that is known here has such names",
             ));
         };
         indices.insert(index, 0);

@@ -1,10 +1,13 @@
 //! Names and shapes of a network's parameters, in PyTorch's order.
 
-use crate::model::{MedNeXtConfig, MedNeXtDecoder, MeshNetConfig, Spec, UNetConfig, UNetHead};
+use crate::model::{
+    MedNeXtConfig, MedNeXtDecoder, MeshNetConfig, ResEncUNetConfig, Spec, StridedConfig,
+    StridedKind, UNetConfig, UNetHead,
+};
 use crate::weights::WeightsError;
 
 /// Every parameter of the network with its shape, in the order of PyTorch's state dict. Names are
-/// those of the AMAES reference without its `model.` prefix.
+/// those of the AMAES reference without its `model.` prefix, or of those who published the network.
 ///
 /// # Errors
 /// If the sizes are none that such a network has.
@@ -15,6 +18,8 @@ pub fn parameters(spec: &Spec) -> Result<Vec<(String, Vec<usize>)>, WeightsError
         Spec::UNet(config) => list.unet(config),
         Spec::MedNeXt(config) => list.mednext(config),
         Spec::MeshNet(config) => list.meshnet(config),
+        Spec::ResEncUNet(config) => list.resenc(config),
+        Spec::Strided(config) => list.strided(config),
         Spec::SwinUNETR(config) => list.swin_unetr(config),
     }
     Ok(list.0)
@@ -196,6 +201,74 @@ impl List {
             }
             channels = out;
         }
+    }
+
+    fn resenc(&mut self, config: &ResEncUNetConfig) {
+        let features = &config.features;
+        self.convs("encoder.stem", [config.in_channels, features[0]], 1);
+        let mut read = features[0];
+        for (stage, (&channels, &blocks)) in features.iter().zip(&config.blocks).enumerate() {
+            for block in 0..blocks {
+                let name = format!("encoder.stages.{stage}.blocks.{block}");
+                self.conv_norm(&format!("{name}.conv1"), [read, channels]);
+                self.conv_norm(&format!("{name}.conv2"), [channels, channels]);
+                if read != channels {
+                    // The mean pooling before it takes the first place.
+                    let place = usize::from(stage > 0 && block == 0);
+                    let skip = format!("{name}.skip.{place}");
+                    self.push(format!("{skip}.conv.weight"), &[channels, read, 1, 1, 1]);
+                    self.norm(&format!("{skip}.norm"), channels);
+                }
+                read = channels;
+            }
+        }
+        let stages = || (1..features.len()).rev().enumerate();
+        for (stage, level) in stages() {
+            let channels = features[level - 1];
+            let read = if config.skips { 2 * channels } else { channels };
+            let name = format!("decoder.stages.{stage}");
+            self.convs(&name, [read, channels], config.decoder_convs);
+        }
+        for (stage, level) in stages() {
+            let channels = features[level - 1];
+            let name = format!("decoder.transpconvs.{stage}");
+            self.conv(&name, [features[level], channels, 2], channels);
+        }
+        for (stage, level) in stages() {
+            let out = config.out_channels;
+            let name = format!("decoder.seg_layers.{stage}");
+            self.conv(&name, [out, features[level - 1], 1], out);
+        }
+    }
+
+    /// Convolutions with norms one after another.
+    fn convs(&mut self, name: &str, [read, channels]: [usize; 2], count: usize) {
+        for conv in 0..count {
+            let read = if conv == 0 { read } else { channels };
+            self.conv_norm(&format!("{name}.convs.{conv}"), [read, channels]);
+        }
+    }
+
+    fn conv_norm(&mut self, name: &str, [read, channels]: [usize; 2]) {
+        self.conv(&format!("{name}.conv"), [channels, read, 3], channels);
+        self.norm(&format!("{name}.norm"), channels);
+    }
+
+    fn strided(&mut self, config: &StridedConfig) {
+        let mut channels = config.in_channels;
+        for (index, layer) in config.layers.iter().enumerate() {
+            let (name, out) = (format!("layers.{index}"), layer.channels);
+            match layer.kind {
+                StridedKind::Up => self.conv(&name, [channels, out, 2], out),
+                _ => self.conv(&name, [out, channels, 3], out),
+            }
+            channels = out;
+        }
+        let (name, out) = (
+            format!("layers.{}", config.layers.len()),
+            config.out_channels,
+        );
+        self.conv(&name, [out, channels, 1], out);
     }
 }
 

@@ -23,7 +23,8 @@ use crate::experiment::matrix::{
 };
 use crate::experiment::variant::{Variant, built_in};
 use crate::labelled::DatasetConfig;
-use crate::train::config::{Backbone, CorpusSize, PretrainConfig};
+use crate::train::backbone::Backbone;
+use crate::train::config::{CorpusSize, PretrainConfig};
 use crate::train::export::MODEL;
 use crate::train::finetune::FinetuneConfig;
 

@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::labelled::{DatasetConfig, SplitConfig};
 use crate::train::adamw::AdamWConfig;
-use crate::train::config::Backbone;
+use crate::train::backbone::Backbone;
 use crate::train::error::{Result, TrainError};
 use crate::train::schedule::Schedule;
-use crate::train::sections::{self, OutputConfig, RunConfig, accumulate, check, positive, share};
+use crate::train::sections::{
+    self, OutputConfig, RunConfig, accumulate, check, patch_size, positive, share,
+};
 use crate::train::task::{Selection, Settings};
 
 /// What `amaes finetune` does.
@@ -87,7 +89,8 @@ pub enum Transfer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PatchConfig {
-    /// Edges in voxels; multiples of 16.
+    /// Edges in voxels; multiples of 16, for a residual encoder of 32, for a strided
+    /// encoder-decoder of 2.
     pub size: [usize; 3],
     /// Samples a step, of all processes together.
     pub batch: usize,
@@ -344,6 +347,13 @@ impl FinetuneConfig {
             p.batch.to_string()
         })?;
         share("patch.foreground", p.foreground, false)?;
+        // Without a name, the weights say which network it is.
+        if let Some(backbone) = self.model.backbone {
+            let spec = backbone.segmenting(self.model.filters);
+            spec.validate()
+                .map_err(|e| TrainError::config("model", e.to_string()))?;
+            patch_size(p.size, spec.edge_multiple())?;
+        }
         self.augment
             .validate()
             .map_err(|e| TrainError::config("augment", e.to_string()))?;

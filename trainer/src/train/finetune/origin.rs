@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use amaes_core::model::{
-    MedNeXtConfig, MedNeXtDecoder, Spec, SwinUNETRConfig, SwinUNETRHead, UNetConfig, UNetHead,
-};
+use amaes_core::model::Spec;
 use amaes_core::preprocess::Plan;
 use amaes_core::weights::{LoadOptions, LoadReport, Partial, StateDict, initial, sha256, transfer};
 use serde::Serialize;
@@ -12,8 +10,8 @@ use serde::Serialize;
 use super::config::{FinetuneConfig, Transfer};
 use crate::error::{Error, WithPath};
 use crate::model::{self, Beside};
+use crate::train::backbone::{filters, segmenting};
 use crate::train::checkpoint::{self, Checkpoint};
-use crate::train::config::Backbone;
 use crate::train::error::{Result, TrainError};
 use crate::train::export;
 
@@ -67,14 +65,21 @@ impl Origin {
             Some(path) => Some(open(path, &model.allow_globals)?),
             None => None,
         };
-        let mut spec = match (model.backbone, &opened) {
-            (None, Some(opened)) => segmenting(&opened.spec).ok_or_else(|| {
-                let message = format!("a {} is not finetuned", opened.spec.name());
-                TrainError::config("model.weights", message)
-            })?,
-            (backbone, _) => plain(backbone.unwrap_or_default()),
+        let spec = match (model.backbone, &opened) {
+            (None, Some(opened)) => {
+                let spec = segmenting(&opened.spec).ok_or_else(|| {
+                    let message = format!("a {} is not finetuned", opened.spec.name());
+                    TrainError::config("model.weights", message)
+                })?;
+                if model.filters.is_some() && model.filters != filters(&spec) {
+                    let message = "not those of the weights; name model.backbone for another size";
+                    return Err(TrainError::config("model.filters", message));
+                }
+                spec
+            }
+            (backbone, _) => backbone.unwrap_or_default().segmenting(model.filters),
         };
-        resize(&mut spec, model.filters, channels, classes);
+        let spec = spec.with_channels(channels, classes);
         spec.validate()
             .map_err(|e| TrainError::config("model", e.to_string()))?;
         let mut weights = initial(&spec, config.run.seed)?;
@@ -130,58 +135,6 @@ impl Origin {
             notes: Vec::new(),
         }
     }
-}
-
-/// A backbone's network that segments, of whatever channels.
-fn plain(backbone: Backbone) -> Spec {
-    match backbone {
-        Backbone::UnetB => Spec::UNet(UNetConfig::b(1, 2)),
-        Backbone::UnetXl => Spec::UNet(UNetConfig::xl(1, 2)),
-        Backbone::MednextS => Spec::MedNeXt(MedNeXtConfig::s(1, 2)),
-        Backbone::MednextB => Spec::MedNeXt(MedNeXtConfig::b(1, 2)),
-        Backbone::MednextM => Spec::MedNeXt(MedNeXtConfig::m(1, 2)),
-        Backbone::MednextL => Spec::MedNeXt(MedNeXtConfig::l(1, 2)),
-        Backbone::Swinunetr | Backbone::SwinunetrV2 => {
-            Spec::SwinUNETR(backbone.swin_unetr(None, [1, 2]))
-        }
-    }
-}
-
-/// The network that segments with the encoder of another; `None` where that has none.
-fn segmenting(spec: &Spec) -> Option<Spec> {
-    match spec {
-        Spec::UNet(config) => Some(Spec::UNet(UNetConfig {
-            head: UNetHead::Segmentation,
-            ..config.clone()
-        })),
-        Spec::MedNeXt(config) => Some(Spec::MedNeXt(MedNeXtConfig {
-            decoder: match &config.decoder {
-                native @ MedNeXtDecoder::Native { .. } => native.clone(),
-                _ => MedNeXtDecoder::Plain,
-            },
-            ..config.clone()
-        })),
-        Spec::SwinUNETR(config) => Some(Spec::SwinUNETR(SwinUNETRConfig {
-            head: SwinUNETRHead::Segmentation,
-            ..config.clone()
-        })),
-        _ => None,
-    }
-}
-
-fn resize(spec: &mut Spec, filters: Option<usize>, channels: usize, classes: usize) {
-    let sizes = match spec {
-        Spec::UNet(c) => (&mut c.filters, &mut c.in_channels, &mut c.out_channels),
-        Spec::MedNeXt(c) => (&mut c.filters, &mut c.in_channels, &mut c.out_channels),
-        Spec::SwinUNETR(c) => (
-            &mut c.encoder.features,
-            &mut c.encoder.in_channels,
-            &mut c.out_channels,
-        ),
-        _ => return,
-    };
-    *sizes.0 = filters.unwrap_or(*sizes.0);
-    (*sizes.1, *sizes.2) = (channels, classes);
 }
 
 /// Names a decoder that restores images as one that segments, where there is none: what has the

@@ -5,7 +5,8 @@ use toml::{Table, Value};
 
 use crate::experiment::matrix::BackboneConfig;
 use crate::experiment::plan::Axes;
-use crate::train::config::{Backbone, CorpusSize};
+use crate::train::backbone::Backbone;
+use crate::train::config::CorpusSize;
 
 /// Puts the fields of `over` into `table`; sections are joined, anything else is replaced.
 pub(super) fn merge(table: &mut Table, over: &Table) {
