@@ -33,8 +33,8 @@ async function open(options, name, mesh) {
 }
 
 globalThis.engines = {
-  async amaes({ name, shape, mesh, rounds, backend }) {
-    const { amaes, model } = await open({ backend, threads: 1 }, name, mesh);
+  async amaes({ name, shape, mesh, rounds, backend, wasmUrl }) {
+    const { amaes, model } = await open({ backend, threads: 1, wasmUrl }, name, mesh);
     const { seconds, output } = await timed(rounds, () => model.forward(input(shape), shape));
     amaes.dispose();
     return { seconds, output: [...output] };
@@ -85,7 +85,7 @@ globalThis.engines = {
     await tf.setBackend("wasm");
     await tf.ready();
     const weights = read(await data(`${name}.safetensors`));
-    // Kernels from [out, in, ...] to [..., in, out], for a transposed one [..., out, in].
+    // Kernels from [out, in, ...] to [..., in, out].
     const kernel = (n, order = [2, 3, 4, 1, 0]) =>
       tf.tidy(() => tf.transpose(tf.tensor(weights[n].values, weights[n].shape), order));
     const vector = (n) => tf.tensor1d(weights[n].values);
@@ -105,6 +105,16 @@ globalThis.engines = {
       const scaled = tf.mul(tf.mul(tf.sub(y, mean), tf.rsqrt(tf.add(variance, 1e-5))), of(`${n}.norm.weight`, vector));
       return tf.leakyRelu(tf.add(scaled, of(`${n}.norm.bias`, vector)), 0.01);
     }
+    // `conv3dTranspose` of the wasm backend (4.22) gives other numbers than that of the CPU backend.
+    function upsample(x, n) {
+      const [b, d, h, w, inputs] = x.shape;
+      const filter = of(`${n}.weight`, (n) => kernel(n, [0, 2, 3, 4, 1]));
+      const outputs = filter.shape[4];
+      const y = tf.matMul(tf.reshape(x, [-1, inputs]), tf.reshape(filter, [inputs, 8 * outputs]));
+      const planes = tf.transpose(tf.reshape(y, [b * d, h * w, 2, 4 * outputs]), [0, 2, 1, 3]);
+      const rows = tf.transpose(tf.reshape(planes, [b * d * 2 * h, w, 2, 2 * outputs]), [0, 2, 1, 3]);
+      return tf.add(tf.reshape(rows, [b, 2 * d, 2 * h, 2 * w, outputs]), of(`${n}.bias`, vector));
+    }
     function unet(x) {
       const stage = (x, n) => block(block(x, `${n}.conv1`), `${n}.conv2`);
       const skips = [(x = stage(x, "encoder.in_conv"))];
@@ -113,11 +123,7 @@ globalThis.engines = {
       }
       skips.pop();
       for (let i = 1; i <= 4; i++) {
-        const n = `pred_head.upsample${i}`;
-        const filter = of(`${n}.weight`, (n) => kernel(n, [2, 3, 4, 1, 0]));
-        const [b, d, h, w] = x.shape;
-        const size = [b, 2 * d, 2 * h, 2 * w, filter.shape[3]];
-        const up = tf.add(tf.conv3dTranspose(x, filter, size, 2, "valid"), of(`${n}.bias`, vector));
+        const up = upsample(x, `pred_head.upsample${i}`);
         x = stage(tf.concat([up, skips.pop()], 4), `pred_head.decoder_conv${i}`);
       }
       return conv(x, "pred_head.out_conv");

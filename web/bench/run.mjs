@@ -8,7 +8,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { extname, join } from "node:path";
 import { parseArgs } from "node:util";
-import { launch, program, serve, volume, writeSafetensors } from "../test/harness.mjs";
+import { launch, program, serve, volume, web, writeSafetensors } from "../test/harness.mjs";
 import { meshnet, unet } from "./networks.mjs";
 
 const { values: options } = parseArgs({
@@ -46,6 +46,7 @@ function answer(route) {
     "tfjs-wasm": join(peers, "@tensorflow/tfjs-backend-wasm/dist"),
     "tfjs-wasm-out": join(peers, "@tensorflow/tfjs-backend-wasm/wasm-out"),
     ort: join(peers, "onnxruntime-web/dist"),
+    pkg: join(web, "pkg"),
     data: folder,
   };
   const [first, ...rest] = path.split("/");
@@ -151,6 +152,9 @@ try {
       continue;
     }
     const ours = await time(name, "amaes, CPU, 1 thread", "amaes", rounds, { backend: "cpu" });
+    const wasmUrl = { cpu: "/bench/pkg/cpu/amaes_wasm_bg.wasm" };
+    const plain = await time(name, "amaes, CPU, 1 thread, no relaxed SIMD", "amaes", rounds, { backend: "cpu", wasmUrl });
+    check(name, "amaes, CPU, 1 thread, no relaxed SIMD", ours, plain);
     await time(name, "amaes, CPU, 2 workers", "shared", rounds);
     check(name, "onnxruntime-web, wasm", ours, await time(name, "onnxruntime-web, wasm", "ort", rounds, { provider: "wasm" }));
     check(name, "TensorFlow.js, wasm", ours, await time(name, "TensorFlow.js, wasm", "tfjs", rounds));

@@ -13,7 +13,7 @@ import { cancelled, WorkerChannel } from "./channel.ts";
 import { statisticsCsv } from "./csv.ts";
 import { AmaesError, type ErrorKind } from "./errors.ts";
 import { fetchModel } from "./fetch.ts";
-import type { Channel, NamedBytes } from "./protocol.ts";
+import type { Build, Channel, NamedBytes } from "./protocol.ts";
 import type {
   DeviceInfo,
   LabelEntry,
@@ -36,8 +36,11 @@ export interface CreateOptions {
   backend?: Backend;
   /** Bytes that no GPU buffer may exceed, such as `128 << 20`. */
   maxBufferBytes?: number;
-  /** Where the WebAssembly modules are, when not beside the script. */
-  wasmUrl?: { cpu?: string; webgpu?: string };
+  /**
+   * Where the WebAssembly modules are, when not beside the script. `cpuRelaxed` is for engines with
+   * relaxed SIMD; where only `cpu` is given all use that.
+   */
+  wasmUrl?: { cpu?: string; cpuRelaxed?: string; webgpu?: string };
   /**
    * Workers that share a segmentation on the CPU; by default one for each core, at most four. The
    * result is the same with any number.
@@ -75,6 +78,12 @@ interface Engine {
 
 /** The most modules that share a segmentation by default: each takes memory of its own. */
 const MOST_THREADS = 4;
+
+// A function of one instruction, `f32x4.relaxed_madd`.
+const RELAXED = new Uint8Array([
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 19, 1, 17, 0,
+  65, 0, 253, 15, 65, 0, 253, 15, 65, 0, 253, 15, 253, 133, 2, 11,
+]);
 
 /** A device in a worker, which models are loaded on. */
 export class Amaes {
@@ -137,12 +146,12 @@ export class Amaes {
     });
     const { maxBufferBytes, wasmUrl, threads } = this.options;
     const cores = Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS);
-    const url = wasmUrl?.[this.backend];
+    const { build, url } = chosen(this.backend, wasmUrl ?? {});
     try {
       await channel.begin();
       const info = await channel.ask({
         op: "open",
-        backend: this.backend,
+        build,
         maxBufferBytes,
         // Relative to the page, not to the worker.
         wasmUrl: url === undefined ? undefined : new URL(url, document.baseURI).href,
@@ -223,6 +232,18 @@ export class Amaes {
 }
 
 /** The files of a model, read. */
+/** The module for this engine, and where it is unless it is beside the script. */
+function chosen(
+  backend: "webgpu" | "cpu",
+  urls: NonNullable<CreateOptions["wasmUrl"]>,
+): { build: Build; url: string | undefined } {
+  const ours = urls.cpu === undefined || urls.cpuRelaxed !== undefined;
+  if (backend === "cpu" && ours && WebAssembly.validate(RELAXED)) {
+    return { build: "cpu-relaxed", url: urls.cpuRelaxed };
+  }
+  return { build: backend, url: urls[backend] };
+}
+
 async function named(source: ModelSource, options: LoadOptions): Promise<NamedBytes[]> {
   if (typeof source === "string" || source instanceof URL) {
     return fetchModel(new URL(source, document.baseURI), options);

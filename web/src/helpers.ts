@@ -5,7 +5,7 @@
 
 import type * as Module from "../pkg/cpu/amaes_wasm.js";
 import { cancelled, WorkerChannel } from "./channel.ts";
-import type { NamedBytes, PieceAnswer } from "./protocol.ts";
+import type { Build, NamedBytes, PieceAnswer } from "./protocol.ts";
 
 interface Helper {
   channel: WorkerChannel;
@@ -23,6 +23,7 @@ export class Helpers {
   #helpers: Helper[] = [];
 
   constructor(
+    private readonly build: Build,
     private readonly compiled: WebAssembly.Module,
     private readonly count: number,
   ) {}
@@ -39,7 +40,7 @@ export class Helpers {
       const channel = new WorkerChannel(new Worker(self.location.href, { type: "module" }));
       try {
         await channel.begin(PATIENCE);
-        await channel.ask({ op: "open", backend: "cpu", module: this.compiled });
+        await channel.ask({ op: "open", build: this.build, module: this.compiled });
         return { channel, models: new Map() };
       } catch {
         // With fewer of them it only takes longer.

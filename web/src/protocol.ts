@@ -28,9 +28,12 @@ export interface BeginRequest {
   lock?: string | undefined;
 }
 
+/** The modules: that of the CPU is there twice, once for engines with relaxed SIMD. */
+export type Build = "cpu" | "cpu-relaxed" | "webgpu";
+
 export interface OpenRequest {
   op: "open";
-  backend: "webgpu" | "cpu";
+  build: Build;
   maxBufferBytes?: number | undefined;
   wasmUrl?: string | undefined;
   /** Modules that share a segmentation on the CPU. */

@@ -6,6 +6,7 @@ import { countBuffers } from "./gpu-memory.ts";
 import { Helpers } from "./helpers.ts";
 import type {
   Answers,
+  Build,
   CompareRequest,
   HelpRequest,
   LoadRequest,
@@ -21,7 +22,15 @@ import type { DeviceInfo, LabelStatistics, ModelInfo, Overlap } from "./types.ts
 
 const MODULES = {
   cpu: new URL("../pkg/cpu/amaes_wasm_bg.wasm", import.meta.url),
+  "cpu-relaxed": new URL("../pkg/cpu-relaxed/amaes_wasm_bg.wasm", import.meta.url),
   webgpu: new URL("../pkg/webgpu/amaes_wasm_bg.wasm", import.meta.url),
+};
+
+/** The script of a module; that of the GPU has more in it. */
+const SCRIPTS: Record<Build, () => Promise<unknown>> = {
+  cpu: () => import("../pkg/cpu/amaes_wasm.js"),
+  "cpu-relaxed": () => import("../pkg/cpu-relaxed/amaes_wasm.js"),
+  webgpu: () => import("../pkg/webgpu/amaes_wasm.js"),
 };
 
 let nextModel = 1;
@@ -148,16 +157,15 @@ function hold(lock: string | undefined): Promise<null> {
 }
 
 async function openDevice(request: OpenRequest): Promise<DeviceInfo> {
-  const gpu = request.backend === "webgpu";
+  const { build } = request;
+  const gpu = build === "webgpu";
   if (gpu) countBuffers();
-  const module: typeof Module = gpu
-    ? ((await import("../pkg/webgpu/amaes_wasm.js")) as unknown as typeof Module)
-    : await import("../pkg/cpu/amaes_wasm.js");
-  const compiled = request.module ?? (await compile(request.wasmUrl ?? MODULES[request.backend]));
+  const module = (await SCRIPTS[build]()) as typeof Module;
+  const compiled = request.module ?? (await compile(request.wasmUrl ?? MODULES[build]));
   const { memory } = await module.default({ module_or_path: compiled });
   const engine = await module.Engine.create(request.maxBufferBytes);
   const threads = gpu ? 1 : (request.threads ?? 1);
-  const helpers = threads > 1 ? new Helpers(compiled, threads - 1) : undefined;
+  const helpers = threads > 1 ? new Helpers(build, compiled, threads - 1) : undefined;
   setOpen({ module, engine, memory, helpers });
   const info = { ...(JSON.parse(engine.info) as DeviceInfo), threads };
   if (!gpu) return { ...info, adapter: `${info.adapter}, ${threads} thread${threads > 1 ? "s" : ""}` };

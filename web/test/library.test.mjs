@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before } from "node:test";
@@ -83,23 +83,27 @@ test("any weights can be dropped in, and give the same labels", async () => {
   await context.close();
 });
 
-test("WebGPU within 128 MiB a buffer gives the CPU's labels", async () => {
+test("WebGPU within 128 MiB a buffer, and no relaxed SIMD, give the CPU's labels", async () => {
+  copyFileSync(join(web, "pkg/cpu/amaes_wasm_bg.wasm"), path("cpu.wasm"));
   const { context, page } = await open();
   const result = await page.evaluate(async () => {
     const out = {};
     for (const [name, options] of Object.entries({
       cpu: { backend: "cpu" },
+      plain: { backend: "cpu", wasmUrl: { cpu: "/data/cpu.wasm" } },
       webgpu: { backend: "webgpu" },
       capped: { backend: "webgpu", maxBufferBytes: 128 * 2 ** 20 },
     })) {
       const amaes = await Amaes.create(options);
       const model = await amaes.loadModel([await file("tissues.safetensors"), await file("tissues.json")]);
       const { native, memory, timings } = await model.segment(await file("head.nii"));
-      out[name] = { native: base64(native), memory, timings };
+      out[name] = { native: base64(native), memory, timings, adapter: amaes.device.adapter };
       amaes.dispose();
     }
     return out;
   });
+  assert.match(result.cpu.adapter, /multiply-add/);
+  assert.doesNotMatch(result.plain.adapter, /multiply-add/);
   for (const [name, { native, memory, timings }] of Object.entries(result)) {
     const largest = Math.ceil(memory.largestBuffer / 2 ** 20);
     console.log(`  ${name}: network ${timings.network.toFixed(1)} s, largest buffer ${largest} MiB`);

@@ -58,7 +58,8 @@ test("another project installs, checks, bundles and runs the package", async () 
   const packed = JSON.parse(npm(["pack", "--json", "--pack-destination", folder], web))[0];
   const names = packed.files.map((file) => file.path);
   for (const name of ["package.json", "README.md", "LICENSE-MIT", "lib/amaes.js", "lib/amaes.d.ts",
-    "lib/worker.js", "pkg/cpu/amaes_wasm_bg.wasm", "pkg/webgpu/amaes_wasm_bg.wasm"]) {
+    "lib/worker.js", "pkg/cpu/amaes_wasm_bg.wasm",
+    "pkg/cpu-relaxed/amaes_wasm_bg.wasm", "pkg/webgpu/amaes_wasm_bg.wasm"]) {
     assert.ok(names.includes(name), name);
   }
   assert.ok(!names.some((name) => /^(src|test|dist|node_modules)\//.test(name)));

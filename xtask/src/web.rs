@@ -23,8 +23,12 @@ pub(crate) struct Web {
     long: bool,
 }
 
-/// The devices that a module is built for.
-const DEVICES: [&str; 2] = ["cpu", "webgpu"];
+/// The modules, and the features of each.
+const MODULES: [(&str, &str); 3] = [
+    ("cpu", "cpu"),
+    ("cpu-relaxed", "relaxed-simd"),
+    ("webgpu", "webgpu"),
+];
 /// Major version of Node that the page's tools need.
 const NODE: u32 = 20;
 
@@ -83,7 +87,7 @@ pub(crate) fn build() -> Result<()> {
         "--target-dir",
         &bindgen.to_string_lossy(),
     ]))?;
-    for device in DEVICES {
+    for (name, features) in MODULES {
         run(&mut cargo(&[
             "build",
             "--locked",
@@ -94,12 +98,12 @@ pub(crate) fn build() -> Result<()> {
             "--target",
             "wasm32-unknown-unknown",
             "--features",
-            device,
+            features,
         ]))?;
         let module = target.join("wasm32-unknown-unknown/wasm/amaes_wasm.wasm");
         run(Command::new(bindgen.join("debug/amaes-bindgen"))
             .arg(module)
-            .arg(folder().join("pkg").join(device)))?;
+            .arg(folder().join("pkg").join(name)))?;
     }
     run(&mut npm(&["ci"]))?;
     run(&mut npm(&["run", "build"]))?;

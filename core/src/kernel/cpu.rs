@@ -10,6 +10,7 @@ mod curve;
 mod dense;
 mod depthwise;
 mod epilogue;
+mod fma;
 mod frame;
 mod lattice;
 mod matmul;

@@ -8,6 +8,7 @@ use macerator::{Scalar, Simd, Vector, WithSimd, vload_unaligned, vstore_unaligne
 
 use super::dense::volume;
 use super::epilogue::{Epilogue, Found, Output};
+use super::fma::{Fused, mul_add, with_fma};
 use super::frame::{Frame, Grid};
 use super::moments::{Moments, PACKED};
 use super::parallel::{Shared, filled, for_each, with_scratch};
@@ -268,6 +269,13 @@ impl<const K: usize, const STEP: usize> WithSimd for ForwardRun<'_, K, STEP> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self) {
+        with_fma::<S>(self);
+    }
+}
+
+impl<const K: usize, const STEP: usize> Fused for ForwardRun<'_, K, STEP> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
         let Forward {
             frame,
             input,
@@ -365,7 +373,7 @@ impl Columns<'_> {
                             if place >= tap && (place - tap).is_multiple_of(STEP) {
                                 let r = (place - tap) / STEP;
                                 if r < R {
-                                    sums[r] = x.mul_add(weight, sums[r]);
+                                    sums[r] = mul_add(x, weight, sums[r]);
                                 }
                             }
                         }

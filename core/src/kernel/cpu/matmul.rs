@@ -8,6 +8,7 @@ use macerator::{Scalar, Simd, Vector, WithSimd, vload_unaligned, vstore_unaligne
 
 use super::dense::{blocks, volume};
 use super::epilogue::{Epilogue, Found, Output};
+use super::fma::{Fused, mul_add, with_fma};
 use super::moments::{Moments, PACKED};
 use super::parallel::{Shared, filled, for_each, with_scratch};
 use super::source::{Channel, Source};
@@ -239,6 +240,13 @@ impl<const O: usize, const V: usize> WithSimd for Sized<'_, O, V> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self) {
+        with_fma::<S>(self);
+    }
+}
+
+impl<const O: usize, const V: usize> Fused for Sized<'_, O, V> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
         let lanes = f32::lanes::<S>();
         let Product {
             panel,
@@ -315,7 +323,7 @@ impl Tiles {
                 for (o, sums) in sums.iter_mut().enumerate() {
                     let w: Vector<S, f32> = (*weights.add(o)).splat();
                     for (sum, x) in sums.iter_mut().zip(x) {
-                        *sum = x.mul_add(w, *sum);
+                        *sum = mul_add(x, w, *sum);
                     }
                 }
             }

@@ -4,6 +4,8 @@
 use macerator::Arch;
 use macerator::{Scalar, Simd, Vector, WithSimd, vload_unaligned, vstore_unaligned};
 
+use super::fma::{Fused, mul_add, with_fma};
+
 /// Most output channels in one tile.
 pub(crate) const MAX_BLOCK: usize = 8;
 
@@ -46,6 +48,13 @@ impl<const O: usize, const V: usize> WithSimd for Run<'_, O, V> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self) {
+        with_fma::<S>(self);
+    }
+}
+
+impl<const O: usize, const V: usize> Fused for Run<'_, O, V> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
         let tile = self.0;
         let lanes = f32::lanes::<S>();
         let mut sums = [[0.0_f32.splat::<S>(); V]; O];
@@ -71,7 +80,7 @@ impl<const O: usize, const V: usize> WithSimd for Run<'_, O, V> {
                     for (o, sums) in sums.iter_mut().enumerate() {
                         let w: Vector<S, f32> = (*row.add(o)).splat();
                         for (sum, x) in sums.iter_mut().zip(x) {
-                            *sum = x.mul_add(w, *sum);
+                            *sum = mul_add(x, w, *sum);
                         }
                     }
                 }
