@@ -38,7 +38,7 @@ mod tests;
 pub use self::attention::{Windows, window_attention};
 pub use self::fused::{
     NormParameters, conv_transpose3d_from, conv3d_argmax, conv3d_joined, conv3d_normalized,
-    depthwise_conv3d_normalized, max_pool2_from, residual_sum,
+    depthwise_conv3d_normalized, joined_once, max_pool2_from, residual_sum,
 };
 #[cfg(feature = "cube")]
 pub use self::gpu::{AdapterClass, GpuTiles, adapter_name, set_gpu_tiles};

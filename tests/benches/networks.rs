@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use amaes_core::loss::{DiceCeConfig, dice_cross_entropy};
 use amaes_core::model::{
-    MedNeXtConfig, MeshNetConfig, MeshNetLayer, Model, ResEncUNetConfig, Spec, UNetConfig,
+    MedNeXtConfig, MeshNetConfig, MeshNetLayer, Model, ResEncUNetConfig, Spec, SwinUNETRConfig,
+    UNetConfig,
 };
 use amaes_core::nn::Activation;
 use burn::Tensor;
@@ -63,6 +64,9 @@ pub(crate) fn cases() -> Vec<Case> {
         ("resenc_b", 96, Pass::Forward),
         ("resenc_b", 96, Pass::Step),
         ("meshnet_18", 256, Pass::Classes),
+        ("swin_unetr_24", 96, Pass::Forward),
+        ("swin_unetr_24", 96, Pass::Step),
+        ("swin_unetr_48", 96, Pass::Step),
     ]
     .map(|(network, size, pass)| Case {
         network,
@@ -78,6 +82,8 @@ pub(crate) fn memory_cases() -> Vec<Case> {
         ("unet_b_light", 128, Pass::Step),
         ("logits", 128, Pass::Loss),
         ("resenc_b", 96, Pass::Step),
+        ("swin_unetr_24", 96, Pass::Step),
+        ("swin_unetr_48", 96, Pass::Step),
     ]
     .map(|(network, size, pass)| Case {
         network,
@@ -108,6 +114,8 @@ impl Case {
             "unet_b_light" => Spec::UNet(UNetConfig::b_light(1)),
             "mednext_m" => Spec::MedNeXt(MedNeXtConfig::m(1, 2)),
             "resenc_b" => Spec::ResEncUNet(ResEncUNetConfig::b(1, 2)),
+            "swin_unetr_24" => Spec::SwinUNETR(SwinUNETRConfig::new(24, 1, 2)),
+            "swin_unetr_48" => Spec::SwinUNETR(SwinUNETRConfig::new(48, 1, 2)),
             "meshnet_18" => Spec::MeshNet(MeshNetConfig {
                 in_channels: 1,
                 out_channels: 18,

@@ -199,12 +199,21 @@ class MeshNet(nn.Sequential):
         super().__init__(*layers, nn.Conv3d(channels, classes, 1))
 
 
+def swin_unetr(features):
+    """MONAI's, whose import takes seconds."""
+    from monai.networks.nets import SwinUNETR
+
+    return SwinUNETR(1, 2, feature_size=features)
+
+
 NETWORKS = {
     "unet_b": UNet,
     "unet_b_light": lambda: UNet(outputs=1, skips=False),
     "mednext_m": MedNeXt,
     "resenc_b": ResEncUNet,
     "meshnet_18": MeshNet,
+    "swin_unetr_24": lambda: swin_unetr(24),
+    "swin_unetr_48": lambda: swin_unetr(48),
 }
 
 
@@ -243,7 +252,8 @@ def prepare(case):
     size = case["size"]
     x = torch.rand(1, 1, size, size, size)
     if case["pass"] == "step":
-        target = torch.rand(1, net.decoder.out.out_channels, size, size, size)
+        last = [m for m in net.modules() if isinstance(m, nn.Conv3d)][-1]
+        target = torch.rand(1, last.out_channels, size, size, size)
 
         def step():
             net.zero_grad(set_to_none=True)

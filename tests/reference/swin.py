@@ -1,14 +1,20 @@
 """SwinUNETR in MONAI, for `tests/tests/swin.rs`.
 
 Usage: swin.py OUT
+       swin.py --golden FOLDER
 
 OUT is the JSON to write: for each network some values of its outputs and gradients, the loss and
 the gradients' norms, in float64; and the numbers of parameters of the published sizes. The test
 makes weights and images itself: value `n` of a weight is `draw(t, n)`, scaled, where `t` is the sum
 of the bytes of its name. Needs monai.
+
+FOLDER gets a state dict and its inputs, outputs and gradients, for `tests/tests/golden.rs`
+(`AMAES_GOLDEN`) and the tests in a browser (`AMAES_DATA` is the folder that FOLDER, called
+`golden`, is in). These need safetensors.
 """
 
 import json
+import pathlib
 import sys
 
 import numpy as np
@@ -130,7 +136,34 @@ def counts():
             }
 
 
+def write_golden(folder, case):
+    import safetensors.torch
+
+    net = network(case)
+    x = image(1, (1, case["in_channels"], *case["size"])).requires_grad_()
+    y = net(x)
+    target = image(2, tuple(y.shape))
+    loss = (y - target).square().mean()
+    loss.backward()
+    tensors = {"input": x, "output": y, "target": target, "loss": loss, "grad.input": x.grad}
+    tensors |= {f"grad.{k}": p.grad for k, p in net.named_parameters()}
+    tensors = {k: t.detach().float().contiguous() for k, t in tensors.items()}
+    name = "swin_unetr_" + case["name"].replace(" ", "_")
+    safetensors.torch.save_file(tensors, folder / f"{name}.io.safetensors")
+    torch.save(net.float().state_dict(), folder / f"{name}.pth")
+
+
+def golden(folder):
+    """The networks that a browser runs in seconds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for case in cases():
+        if case["part"] == "whole" and not case.get("long"):
+            write_golden(folder, case)
+
+
 def main():
+    if sys.argv[1] == "--golden":
+        return golden(pathlib.Path(sys.argv[2]))
     result = {"counts": list(counts()), "cases": [run(case) for case in cases()]}
     with open(sys.argv[1], "w") as file:
         json.dump(result, file, separators=(",", ":"))

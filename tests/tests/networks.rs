@@ -4,7 +4,7 @@ use amaes::train::gradients::{FlatGradients, GradientSum};
 use amaes::train::network::Network;
 use amaes_core::model::{
     MedNeXtConfig, MeshNetConfig, MeshNetLayer, Model, ResEncUNetConfig, Spec, StridedConfig,
-    UNetConfig, UNetHead,
+    SwinUNETRConfig, UNetConfig, UNetHead,
 };
 use amaes_core::nn::Activation;
 use amaes_core::weights::{parameters, parameters_of};
@@ -159,12 +159,18 @@ fn checkpointing_changes_no_gradient() {
         Spec::ResEncUNet(resenc(1, 2)),
         Spec::ResEncUNet(resenc(1, 2).light()),
         Spec::Strided(StridedConfig::of(3, 1, 2)),
+        Spec::SwinUNETR(SwinUNETRConfig::new(12, 1, 2)),
+        Spec::SwinUNETR(SwinUNETRConfig::new(12, 1, 2).light()),
     ] {
         let model = spec
             .init(&device.clone().autodiff())
             .expect("a valid network");
         assert!(model.has_segments(), "{spec:?}");
-        let x = Tensor::<5>::random([2, 1, 32, 48, 32], Distribution::Default, &device);
+        let [d, h, w] = match spec.edge_multiple() {
+            32 => [64, 32, 32],
+            _ => [32, 48, 32],
+        };
+        let x = Tensor::<5>::random([2, 1, d, h, w], Distribution::Default, &device);
         let (output, kept) = gradients(&model, &x, false);
         let (again, checkpointed) = gradients(&model, &x, true);
         let largest = output.iter().fold(0.0_f32, |most, v| most.max(v.abs()));

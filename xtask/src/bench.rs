@@ -54,7 +54,7 @@ impl Bench {
             }
             What::Augment => ("augment", Some(&["numpy", "scipy", "scikit-image"])),
             What::Metric => ("metric", Some(&["monai", "nibabel", "scipy"])),
-            What::Torch => ("kernels", Some(&["torch", "numpy"])),
+            What::Torch => ("kernels", Some(&["torch", "numpy", "monai", "einops"])),
             What::Gpu => ("gpu", None),
             What::Volumes => ("volumes", Some(&["nibabel", "numpy"])),
             What::Loader => ("loader", Some(&["zarr", "numpy"])),

@@ -3,6 +3,9 @@
 use burn::Tensor;
 use burn::tensor::{Device, TensorData, activation, s};
 
+#[cfg(feature = "flex")]
+use super::{extension, op::Op};
+
 /// The windows of an image, and who attends to whom (Swin Transformer, arXiv 2103.14030).
 ///
 /// The image is moved by `shift` voxels towards its origin, around its ends, before it is cut into
@@ -19,7 +22,7 @@ pub struct Windows {
 }
 
 /// What the scores of voxels are lowered by that are neighbours only because of the shift.
-const APART: f32 = -100.0;
+pub(super) const APART: f32 = -100.0;
 
 /// Scores that are in memory at once, where they must be: 64 MiB.
 const MOST_SCORES: usize = 1 << 24;
@@ -108,6 +111,15 @@ fn each([a, b, c]: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
 #[must_use]
 pub fn window_attention(qkv: Tensor<5>, bias: Tensor<3>, windows: &Windows) -> Tensor<5> {
     windows.check(&qkv, &bias);
+    #[cfg(feature = "flex")]
+    {
+        let n = windows.volume();
+        let bias: Tensor<5> = bias.clone().reshape([1, 1, windows.heads, n, n]);
+        let op = Op::Attention(*windows);
+        if let Some(op) = extension::accept(op, &qkv, Some(&bias), [None, None]) {
+            return extension::run(qkv, Some(bias), None, op);
+        }
+    }
     portable(qkv, bias, windows)
 }
 

@@ -4,6 +4,7 @@
 //! that depends on the shapes alone, so results do not change with the number of threads.
 
 mod argmax;
+mod attention;
 mod conv;
 mod copy;
 mod curve;
@@ -13,15 +14,18 @@ mod epilogue;
 mod fma;
 mod frame;
 mod lattice;
+mod layer_norm;
 mod matmul;
 mod moments;
 mod norm;
 mod parallel;
 mod pointwise;
 mod pool;
+mod product;
 mod reduce;
 mod residual;
 mod resize;
+mod softmax;
 mod source;
 mod stream;
 mod tile;
@@ -29,7 +33,9 @@ mod weight;
 mod winograd;
 
 pub(crate) use self::argmax::argmax;
+pub(crate) use self::attention::Attention;
 pub(crate) use self::epilogue::Epilogue;
+pub(crate) use self::layer_norm::LayerNorm;
 pub(crate) use self::norm::{KEPT, Norm};
 pub(crate) use self::pointwise::{activate, activate_gradient};
 pub(crate) use self::pool::Pool;

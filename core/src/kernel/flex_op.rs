@@ -5,7 +5,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::TensorData;
 
-use super::cpu::{self, Epilogue, Norm, Pool, Resize, Summand};
+use super::Windows;
+use super::cpu::{self, Attention, Epilogue, LayerNorm, Norm, Pool, Resize, Summand};
 use super::extension::Kernels;
 use super::op::{Op, Saved, five};
 
@@ -81,10 +82,9 @@ impl Op {
             }
             Self::Activate(activation) => {
                 let out = cpu::activate(activation, values(&x));
-                (
-                    Flex::float_from_data(TensorData::new(out, x.shape()), &Default::default()),
-                    None,
-                )
+                let out =
+                    Flex::float_from_data(TensorData::new(out, x.shape()), &Default::default());
+                (out, None)
             }
             Self::MaxPool2 => {
                 let pool = Pool {
@@ -126,6 +126,28 @@ impl Op {
                     output(resize.forward(values(&x)), batch, channels, to),
                     None,
                 )
+            }
+            Self::LayerNorm { eps } => {
+                let norm = LayerNorm {
+                    batch,
+                    channels,
+                    voxels: size.iter().product(),
+                    eps,
+                    weight: weight.as_ref().map(values),
+                };
+                let (out, statistics) = norm.forward(values(&x), bias);
+                let kept = keep.then(|| tensor(statistics, [2, batch, norm.voxels]));
+                (output(out, batch, channels, size), kept)
+            }
+            Self::Attention(windows) => {
+                let bias = weight.as_ref().map(values).unwrap_or_default();
+                let attention = attention(windows, shape, bias);
+                let (out, logs) = attention.forward(values(&x));
+                let kept = keep.then(|| {
+                    let len = logs.len();
+                    tensor(logs, [len])
+                });
+                (output(out, batch, channels / 3, size), kept)
             }
             _ => unreachable!("the other operations are convolutions"),
         }
@@ -203,6 +225,35 @@ impl Op {
                         None,
                     ]
                 }
+                (Self::LayerNorm { eps }, Some(x)) => {
+                    let norm = LayerNorm {
+                        batch,
+                        channels,
+                        voxels: size.iter().product(),
+                        eps,
+                        weight,
+                    };
+                    let statistics = saved.kept.as_ref().map(values).unwrap_or_default();
+                    let result = norm.backward(x, statistics, dy);
+                    let vector = |values| tensor(values, [channels]);
+                    [
+                        wanted[0].then(|| like_x(result.data)),
+                        wanted[1].then(|| vector(result.weight)),
+                        wanted[2].then(|| vector(result.bias)),
+                    ]
+                }
+                (Self::Attention(windows), Some(x)) => {
+                    let logs = saved.kept.as_ref().map(values).unwrap_or_default();
+                    let bias = weight.unwrap_or_default();
+                    let attention = attention(windows, five(&saved.shape), bias);
+                    let result = attention.backward(x, logs, dy);
+                    let n = windows.volume();
+                    [
+                        wanted[0].then(|| like_x(result.data)),
+                        wanted[1].then(|| tensor(result.bias, [1, 1, windows.heads, n, n])),
+                        None,
+                    ]
+                }
                 (Self::Resize(to), _) => {
                     let resize = Resize::new(batch * channels, size, to);
                     [wanted[0].then(|| like_x(resize.backward(dy))), None, None]
@@ -233,6 +284,20 @@ impl Op {
             tensor(cpu::sum_per_channel(dy, batch, outputs), [outputs])
         });
         [dx, dw, db]
+    }
+}
+
+fn attention(
+    windows: Windows,
+    [batch, channels, image @ ..]: [usize; 5],
+    bias: &[f32],
+) -> Attention<'_> {
+    Attention {
+        batch,
+        depth: channels / 3 / windows.heads,
+        image,
+        windows,
+        bias,
     }
 }
 

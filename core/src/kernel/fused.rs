@@ -189,6 +189,17 @@ pub fn residual_sum(x: Normalized, residual: Normalized, activation: Activation)
     super::activate(x.into_tensor() + residual.into_tensor(), activation)
 }
 
+/// What several convolutions read: tensors whose channels follow each other, joined once where
+/// each would join them for itself.
+#[must_use]
+pub fn joined_once(inputs: &[Normalized]) -> Vec<Normalized> {
+    #[cfg(feature = "flex")]
+    if inputs.iter().all(flex_fused::reads) {
+        return inputs.to_vec();
+    }
+    vec![joined(inputs).into()]
+}
+
 /// The output channel with the largest value of a 1x1x1 convolution, per voxel; the first of
 /// equals, and the first that is not a number before all others (`conv3d(x, w, b).argmax(1)`).
 /// The convolution's output is not stored. No gradient.

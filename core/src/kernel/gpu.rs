@@ -49,7 +49,14 @@ pub(super) fn takes(op: Op, x: [usize; 5], weight: Option<[usize; 5]>) -> bool {
     let Some((conv, ..)) = op.convolution(x, weight) else {
         // Composed of burn's own operations.
         #[cfg(feature = "flex")]
-        if matches!(op, Op::Resize(_) | Op::AvgPool2 | Op::Residual(_)) {
+        if matches!(
+            op,
+            Op::Resize(_)
+                | Op::AvgPool2
+                | Op::Residual(_)
+                | Op::LayerNorm { .. }
+                | Op::Attention(_)
+        ) {
             return false;
         }
         return small(&x);

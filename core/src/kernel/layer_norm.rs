@@ -3,6 +3,8 @@
 use burn::Tensor;
 
 use super::options;
+#[cfg(feature = "flex")]
+use super::{extension, op::Op};
 
 /// Layer normalisation of the channels of every voxel
 /// (`torch.nn.functional.layer_norm(x, [channels])` with the channels last).
@@ -19,6 +21,24 @@ pub fn layer_norm(
     eps: f64,
 ) -> Tensor<5> {
     options::check_norm(&x, weight.as_ref(), bias.as_ref());
+    #[cfg(feature = "flex")]
+    if let Some(op) = extension::accept(
+        Op::LayerNorm { eps },
+        &x,
+        None,
+        [weight.as_ref(), bias.as_ref()],
+    ) {
+        return extension::run(x, weight, bias, op);
+    }
+    portable(x, weight, bias, eps)
+}
+
+pub(super) fn portable(
+    x: Tensor<5>,
+    weight: Option<Tensor<1>>,
+    bias: Option<Tensor<1>>,
+    eps: f64,
+) -> Tensor<5> {
     let centred = x.clone() - x.mean_dim(1);
     let variance = centred.clone().square().mean_dim(1);
     let mut y = centred / (variance + eps).sqrt();

@@ -3,6 +3,8 @@
 use burn::tensor::Shape;
 
 use super::Conv3dOptions;
+#[cfg(feature = "flex")]
+use super::Windows;
 use super::shape::{self, Conv};
 use crate::nn::Activation;
 
@@ -40,6 +42,14 @@ pub(super) enum Op {
     /// Trilinear resampling to a size.
     #[cfg(feature = "flex")]
     Resize([usize; 3]),
+    /// Normalisation of the channels of each voxel.
+    #[cfg(feature = "flex")]
+    LayerNorm {
+        eps: f64,
+    },
+    /// Attention within windows; the weight is the bias of the scores.
+    #[cfg(feature = "flex")]
+    Attention(Windows),
 }
 
 impl Op {
@@ -47,6 +57,8 @@ impl Op {
     pub(super) fn needs_data(self, weight_tracked: bool) -> bool {
         match self {
             Self::Norm { .. } | Self::Activate(_) | Self::MaxPool2 => true,
+            #[cfg(feature = "flex")]
+            Self::LayerNorm { .. } | Self::Attention(_) => true,
             #[cfg(feature = "flex")]
             Self::Residual(_) => false,
             _ => weight_tracked,
@@ -95,7 +107,11 @@ impl Op {
             Self::Transpose => (shape::transposed(x, weight, 1, 0), true, None),
             Self::Norm { .. } | Self::Activate(_) | Self::MaxPool2 => return None,
             #[cfg(feature = "flex")]
-            Self::Resize(_) | Self::AvgPool2 | Self::Residual(_) => return None,
+            Self::Resize(_)
+            | Self::AvgPool2
+            | Self::Residual(_)
+            | Self::LayerNorm { .. }
+            | Self::Attention(_) => return None,
         })
     }
 }

@@ -5,9 +5,9 @@ use burn::Tensor;
 use burn::tensor::{Device, Int, TensorData};
 
 use super::{
-    Conv3dOptions, activate, avg_pool2, conv_transpose3d, conv3d, conv3d_activated, conv3d_argmax,
-    depthwise_conv_transpose3d, depthwise_conv3d, instance_norm, max_pool2, portable, residual_sum,
-    resize, resize_trilinear,
+    Conv3dOptions, Windows, activate, attention, avg_pool2, conv_transpose3d, conv3d,
+    conv3d_activated, conv3d_argmax, depthwise_conv_transpose3d, depthwise_conv3d, instance_norm,
+    layer_norm, max_pool2, portable, residual_sum, resize, resize_trilinear, window_attention,
 };
 use crate::nn::Activation;
 
@@ -120,6 +120,8 @@ on_each_backend!(
     activations_and_pooling_match_their_definitions,
     residuals_match_their_definition,
     resampling_matches_its_definition,
+    layer_normalisation_matches_its_definition,
+    attention_matches_its_definition,
     arg_max_is_that_of_the_convolution,
 );
 
@@ -483,6 +485,61 @@ fn resampling_matches_its_definition(subject: &Subject) {
             (x, None, None),
             |(x, _, _)| resize_trilinear(x, to),
             |(x, _, _)| resize::portable(x, to),
+        );
+    }
+}
+
+fn layer_normalisation_matches_its_definition(subject: &Subject) {
+    let device = &subject.device;
+    let mut random = Random(41);
+    for index in (0..24).step_by(subject.every) {
+        let [d, h, w]: [usize; 3] = std::array::from_fn(|_| 1 + random.below(14));
+        let (n, channels) = (1 + random.below(3), 2 + random.below(90));
+        let (with_weight, with_bias) = (index % 2 == 0, index % 3 != 0);
+        let case = format!("{n}x{channels} {d}x{h}x{w}");
+        let x: Tensor<5> = random.tensor([n, channels, d, h, w], device);
+        let weight = with_weight.then(|| random.tensor([channels, 1, 1, 1, 1], device));
+        let bias = with_bias.then(|| random.tensor([channels], device));
+        let flat = |w: Option<Tensor<5>>| w.map(|w| w.reshape([channels]));
+        compare(
+            subject,
+            &case,
+            &mut random,
+            (x, weight, bias),
+            |(x, w, b)| layer_norm(x, flat(w), b, 1e-5),
+            |(x, w, b)| layer_norm::portable(x, flat(w), b, 1e-5),
+        );
+    }
+}
+
+fn attention_matches_its_definition(subject: &Subject) {
+    let device = &subject.device;
+    let mut random = Random(43);
+    for index in (0..24).step_by(subject.every) {
+        let size: [usize; 3] = std::array::from_fn(|_| 1 + random.below(6));
+        let shift = size.map(|n| if index % 3 == 0 { 0 } else { random.below(n) });
+        let [d, h, w] = size.map(|n| n * (1 + random.below(3)));
+        let (n, heads, depth) = (
+            1 + random.below(2),
+            1 + random.below(3),
+            1 + random.below(20),
+        );
+        let windows = Windows { size, shift, heads };
+        let case = format!("{n}x{depth} {d}x{h}x{w} {windows:?}");
+        let qkv: Tensor<5> = random.tensor([n, 3 * heads * depth, d, h, w], device);
+        let voxels = windows.volume();
+        let bias = random.tensor([1, 1, heads, voxels, voxels], device);
+        let bias_of = |bias: Option<Tensor<5>>| {
+            let bias = bias.expect("a bias");
+            bias.reshape([heads, voxels, voxels])
+        };
+        compare(
+            subject,
+            &case,
+            &mut random,
+            (qkv, Some(bias), None),
+            |(qkv, bias, _)| window_attention(qkv, bias_of(bias), &windows),
+            |(qkv, bias, _)| attention::portable(qkv, bias_of(bias), &windows),
         );
     }
 }

@@ -206,7 +206,7 @@ impl Model {
             Self::MeshNet(net) => Some(net.segments()),
             Self::ResEncUNet(net) => Some(net.segments()),
             Self::Strided(net) => Some(net.segments()),
-            Self::SwinUNETR(_) => None,
+            Self::SwinUNETR(net) => net.segments(),
         }
     }
 

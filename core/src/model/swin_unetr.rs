@@ -11,6 +11,7 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::SpecError;
+use super::segments::Segments;
 use super::spec::{MAX_CHANNELS, in_range};
 use crate::pretext::ViewOutput;
 
@@ -158,6 +159,14 @@ impl SwinUNETR {
         match self {
             Self::Views(net) => Some(net.views(x)),
             Self::Segmentation(_) | Self::Light(_) => None,
+        }
+    }
+
+    pub(super) fn segments(&self) -> Option<Segments<'_>> {
+        match self {
+            Self::Segmentation(net) => Some(net.segments()),
+            Self::Light(net) => Some(net.segments()),
+            Self::Views(_) => None,
         }
     }
 

@@ -69,6 +69,7 @@ impl UnetResBlock {
         let convolve = |conv: &UnetConv, inputs: &[Normalized], activation| {
             conv.conv.forward_normalized(inputs, &self.norm, activation)
         };
+        let inputs = &kernel::joined_once(inputs)[..];
         let y = convolve(&self.conv1, inputs, Some(LEAKY));
         let y = convolve(&self.conv2, &[y], None);
         let residual = match &self.conv3 {
@@ -76,6 +77,6 @@ impl UnetResBlock {
             // Channels that stay are those of one input.
             None => inputs[0].clone(),
         };
-        kernel::activate(y.into_tensor() + residual.into_tensor(), LEAKY).into()
+        kernel::residual_sum(y, residual, LEAKY).into()
     }
 }

@@ -214,7 +214,7 @@ impl Curve for Silu {
 /// the last place; `x` clamped to where neither infinity nor a subnormal results. (Cephes'
 /// reduction and polynomial.)
 #[inline(always)]
-fn exp<S: Simd>(x: V<S>) -> (V<S>, V<S>) {
+pub(super) fn exp<S: Simd>(x: V<S>) -> (V<S>, V<S>) {
     // Adding it rounds to an integer, which then is the low bits.
     const ROUND: f32 = 12_582_912.0;
     const LN2_HIGH: f32 = 0.693_359_4;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel;
 use crate::model::SpecError;
+use crate::model::segments::Segments;
 use crate::model::spec::{MAX_CHANNELS, in_range};
 use crate::nn::{
     Conv3d, Conv3dConfig, Merging, PatchMerging, PatchMergingConfig, SwinBlock, SwinBlockConfig,
@@ -154,26 +155,53 @@ impl SwinTransformer {
     /// - outputs: `[batch, 2^i * features, depth / 2^(i + 1), ..]`, `i` in `0..5`, halves rounded up
     pub fn forward(&self, x: Tensor<5>, normalize: bool) -> [Tensor<5>; 5] {
         let output = |x: &Tensor<5>| match normalize {
-            true => kernel::layer_norm(x.clone(), None, None, EPSILON),
+            true => normalized(x.clone()),
             false => x.clone(),
         };
-        let stage = |stems: &[ResidualStem], stages: &[SwinStage], x: Tensor<5>| {
-            let x = stems
-                .iter()
-                .fold(x, |x, stem| stem.layer.forward(&[x.into()]).into_tensor());
-            stages.iter().fold(x, |x, stage| stage.forward(x))
-        };
-        let x = self.patch_embed.forward(x);
+        let mut x = self.patch_embed.forward(x);
         let x0 = output(&x);
-        let x = stage(&self.layers1c, &self.layers1, x);
-        let x1 = output(&x);
-        let x = stage(&self.layers2c, &self.layers2, x);
-        let x2 = output(&x);
-        let x = stage(&self.layers3c, &self.layers3, x);
-        let x3 = output(&x);
-        let x = stage(&self.layers4c, &self.layers4, x);
-        [x0, x1, x2, x3, output(&x)]
+        let [x1, x2, x3, x4] = self.stages().map(|(stems, stages)| {
+            x = stage(stems, stages, x.clone());
+            output(&x)
+        });
+        [x0, x1, x2, x3, x4]
     }
+
+    /// What stands before each stage, and the stage.
+    fn stages(&self) -> [(&[ResidualStem], &[SwinStage]); 4] {
+        [
+            (&self.layers1c, &self.layers1),
+            (&self.layers2c, &self.layers2),
+            (&self.layers3c, &self.layers3),
+            (&self.layers4c, &self.layers4),
+        ]
+    }
+
+    /// Adds a segment for the embedding and one a stage; the places of their outputs, not
+    /// normalised.
+    pub(super) fn segments<'a>(&'a self, segments: &mut Segments<'a>) -> [usize; 5] {
+        let first = segments.push(&[Segments::INPUT], |x| {
+            self.patch_embed.forward(x[0].clone())
+        });
+        let mut places = [first; 5];
+        for (n, (stems, stages)) in self.stages().into_iter().enumerate() {
+            places[n + 1] =
+                segments.push(&[places[n]], move |x| stage(stems, stages, x[0].clone()));
+        }
+        places
+    }
+}
+
+/// The channels of every voxel to mean 0 and variance 1.
+pub(super) fn normalized(x: Tensor<5>) -> Tensor<5> {
+    kernel::layer_norm(x, None, None, EPSILON)
+}
+
+fn stage(stems: &[ResidualStem], stages: &[SwinStage], x: Tensor<5>) -> Tensor<5> {
+    let x = stems
+        .iter()
+        .fold(x, |x, stem| stem.layer.forward(&[x.into()]).into_tensor());
+    stages.iter().fold(x, |x, stage| stage.forward(x))
 }
 
 impl PatchEmbed {

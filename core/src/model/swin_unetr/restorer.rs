@@ -8,8 +8,10 @@
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 
+use super::encoder::normalized;
 use super::{SwinTransformer, SwinTransformerConfig};
 use crate::kernel::Normalized;
+use crate::model::segments::Segments;
 use crate::nn::{
     Conv3d, Conv3dConfig, ConvStage, ConvStageConfig, ConvTranspose3d, ConvTranspose3dConfig,
 };
@@ -86,6 +88,25 @@ impl SwinRestorer {
         self.rec_head.out_conv.classify(x)
     }
 
+    /// A segment for the embedding, one a stage of the encoder and one a stage of the decoder.
+    pub(super) fn segments(&self) -> Segments<'_> {
+        let mut segments = Segments::new();
+        let [.., mut x] = self.swinViT.segments(&mut segments);
+        let head = &self.rec_head;
+        for (n, (upsample, conv)) in head.stages().into_iter().enumerate() {
+            x = segments.push(&[x], move |x| {
+                let x = x[0].clone();
+                let x = if n == 0 { normalized(x) } else { x };
+                let x = conv.forward(&[upsample.forward(x).into()]);
+                match n {
+                    4 => head.out_conv.forward_joined(&[x], None, None),
+                    _ => x.into_tensor(),
+                }
+            });
+        }
+        segments
+    }
+
     fn encode(&self, x: Tensor<5>) -> Tensor<5> {
         let [.., x] = self.swinViT.forward(x, true);
         x
@@ -105,15 +126,19 @@ impl SwinLightDecoder {
     }
 
     fn decode(&self, x: Tensor<5>) -> Normalized {
-        let stages = [
+        let stages = self.stages().into_iter();
+        stages.fold(x.into(), |x, (upsample, conv)| {
+            conv.forward(&[upsample.forward(x).into()])
+        })
+    }
+
+    fn stages(&self) -> [(&ConvTranspose3d, &ConvStage); 5] {
+        [
             (&self.upsample1, &self.decoder_conv1),
             (&self.upsample2, &self.decoder_conv2),
             (&self.upsample3, &self.decoder_conv3),
             (&self.upsample4, &self.decoder_conv4),
             (&self.upsample5, &self.decoder_conv5),
-        ];
-        stages.into_iter().fold(x.into(), |x, (upsample, conv)| {
-            conv.forward(&[upsample.forward(x).into()])
-        })
+        ]
     }
 }

@@ -8,8 +8,10 @@
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 
+use super::encoder::normalized;
 use super::{SwinTransformer, SwinTransformerConfig};
 use crate::kernel::Normalized;
+use crate::model::segments::Segments;
 use crate::nn::{
     Conv3d, Conv3dConfig, ConvTranspose3d, ConvTranspose3dConfig, UnetConv, UnetResBlock,
     UnetResBlockConfig,
@@ -107,6 +109,33 @@ impl SwinSegmenter {
     pub fn classify(&self, x: Tensor<5>) -> Tensor<5, Int> {
         let x = self.decode(x);
         self.classifier().classify(x)
+    }
+
+    /// A segment for the embedding, one a stage of the encoder and one a stage of the decoder.
+    pub(super) fn segments(&self) -> Segments<'_> {
+        let mut segments = Segments::new();
+        let [x0, x1, x2, x3, x4] = self.swinViT.segments(&mut segments);
+        let mut y = segments.push(&[x4, x3], move |x| {
+            let [y, skip] = [0, 1].map(|n| normalized(x[n].clone()));
+            let y = self.encoder10.forward(y);
+            self.decoder5.forward(y, skip.into()).into_tensor()
+        });
+        for (block, up, skip) in [
+            (&self.encoder4, &self.decoder4, x2),
+            (&self.encoder3, &self.decoder3, x1),
+            (&self.encoder2, &self.decoder2, x0),
+        ] {
+            y = segments.push(&[y, skip], move |x| {
+                let skip = block.forward(normalized(x[1].clone()));
+                up.forward(x[0].clone().into(), skip).into_tensor()
+            });
+        }
+        segments.push(&[y, Segments::INPUT], move |x| {
+            let skip = self.encoder1.forward(x[1].clone());
+            let y = self.decoder1.forward(x[0].clone().into(), skip);
+            self.classifier().forward_joined(&[y], None, None)
+        });
+        segments
     }
 
     fn classifier(&self) -> &Conv3d {
