@@ -52,8 +52,17 @@ pub(crate) struct Case {
     pass: Pass,
 }
 
+fn listed(cases: &[(&'static str, usize, Pass)]) -> Vec<Case> {
+    let case = |&(network, size, pass)| Case {
+        network,
+        size,
+        pass,
+    };
+    cases.iter().map(case).collect()
+}
+
 pub(crate) fn cases() -> Vec<Case> {
-    [
+    listed(&[
         ("unet_b", 96, Pass::Forward),
         ("unet_b", 128, Pass::Forward),
         ("unet_b_light", 96, Pass::Step),
@@ -67,30 +76,18 @@ pub(crate) fn cases() -> Vec<Case> {
         ("swin_unetr_24", 96, Pass::Forward),
         ("swin_unetr_24", 96, Pass::Step),
         ("swin_unetr_48", 96, Pass::Step),
-    ]
-    .map(|(network, size, pass)| Case {
-        network,
-        size,
-        pass,
-    })
-    .to_vec()
+    ])
 }
 
 /// Cases whose memory is measured.
 pub(crate) fn memory_cases() -> Vec<Case> {
-    [
+    listed(&[
         ("unet_b_light", 128, Pass::Step),
         ("logits", 128, Pass::Loss),
         ("resenc_b", 96, Pass::Step),
         ("swin_unetr_24", 96, Pass::Step),
         ("swin_unetr_48", 96, Pass::Step),
-    ]
-    .map(|(network, size, pass)| Case {
-        network,
-        size,
-        pass,
-    })
-    .to_vec()
+    ])
 }
 
 impl Case {

@@ -81,18 +81,25 @@ def run(net, names):
     for name, parameter in named.items():
         shape = tuple(parameter.shape)
         parameter.data.copy_(values(sum(name.encode()), name, shape))
-    x = image(1).requires_grad_()
+    return recorded(net, named, (SIZE, SIZE, SIZE), 5)
+
+
+def recorded(net, named, size, count):
+    """Output, loss and gradients of an image of `size` voxels; `count` values of each gradient."""
+    x = image(1, size).requires_grad_()
     y = net(x)
-    loss = (y - image(2)).square().mean()
+    loss = (y - image(2, size)).square().mean()
     loss.backward()
-    gradients = {name: p.grad for name, p in named.items()}
+    gradients = {
+        name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in named.items()
+    }
     gradients["input"] = x.grad
     return {
         "output": sample(y, 64),
         "loss": float(loss.detach()),
         "parameters": sum(p.numel() for p in named.values()),
         "gradients": {
-            name: {"norm": float(f"{g.norm().item():.9g}"), "values": sample(g, 5)}
+            name: {"norm": float(f"{g.norm().item():.9g}"), "values": sample(g, count)}
             for name, g in gradients.items()
         },
     }

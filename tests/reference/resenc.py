@@ -20,7 +20,7 @@ from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
 from gardening_tools.modules.networks.resunet import ResidualEncoderUNet as Asparagus
 from torch import nn
 
-from decoders import image, sample, values
+from decoders import image, recorded, sample, values
 
 PUBLISHED = [32, 64, 128, 256, 320, 320]
 DEPTHS = [1, 3, 4, 6, 6, 6]
@@ -85,23 +85,7 @@ def run(net, size):
     named = dict(net.named_parameters())
     for name, parameter in named.items():
         parameter.data.copy_(values(sum(name.encode()), name, tuple(parameter.shape)))
-    x = image(1, size).requires_grad_()
-    y = net(x)
-    loss = (y - image(2, size)).square().mean()
-    loss.backward()
-    gradients = {
-        name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in named.items()
-    }
-    gradients["input"] = x.grad
-    return {
-        "output": sample(y, 64),
-        "loss": float(loss.detach()),
-        "parameters": sum(p.numel() for p in named.values()),
-        "gradients": {
-            name: {"norm": float(f"{g.norm().item():.9g}"), "values": sample(g, 4)}
-            for name, g in gradients.items()
-        },
-    }
+    return recorded(net, named, size, 4)
 
 
 def sizes():

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from decoders import image, sample, values
+from decoders import recorded, values
 
 SIZE = (36, 30, 32)
 # Without norms, SiLU makes values smaller from layer to layer; larger weights make up for it.
@@ -60,20 +60,7 @@ def drawn(file):
         for key, parameter in (("2", layer.weight), ("3", layer.bias))
     }
     torch.save(state, file)
-    x = image(1, SIZE).requires_grad_()
-    y = net(x)
-    loss = (y - image(2, SIZE)).square().mean()
-    loss.backward()
-    gradients = {name: p.grad for name, p in named.items()} | {"input": x.grad}
-    return {
-        "output": sample(y, 64),
-        "loss": float(loss.detach()),
-        "parameters": sum(p.numel() for p in named.values()),
-        "gradients": {
-            name: {"norm": float(f"{g.norm().item():.9g}"), "values": sample(g, 4)}
-            for name, g in gradients.items()
-        },
-    }
+    return recorded(net, named, SIZE, 4)
 
 
 def published(shared):

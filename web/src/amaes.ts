@@ -231,7 +231,6 @@ export class Amaes {
   }
 }
 
-/** The files of a model, read. */
 /** The module for this engine, and where it is unless it is beside the script. */
 function chosen(
   backend: "webgpu" | "cpu",
@@ -244,6 +243,7 @@ function chosen(
   return { build: backend, url: urls[backend] };
 }
 
+/** The files of a model, read. */
 async function named(source: ModelSource, options: LoadOptions): Promise<NamedBytes[]> {
   if (typeof source === "string" || source instanceof URL) {
     return fetchModel(new URL(source, document.baseURI), options);

@@ -67,6 +67,10 @@ impl Op {
             };
             return (out, None);
         }
+        let pool = Pool {
+            channels: batch * channels,
+            size,
+        };
         match self {
             Self::Norm { eps, activation } => {
                 let norm = Norm {
@@ -86,26 +90,14 @@ impl Op {
                     Flex::float_from_data(TensorData::new(out, x.shape()), &Default::default());
                 (out, None)
             }
-            Self::MaxPool2 => {
-                let pool = Pool {
-                    channels: batch * channels,
-                    size,
-                };
-                (
-                    output(pool.forward(values(&x)), batch, channels, pool.out_size()),
-                    None,
-                )
-            }
-            Self::AvgPool2 => {
-                let pool = Pool {
-                    channels: batch * channels,
-                    size,
-                };
-                (
-                    output(pool.average(values(&x)), batch, channels, pool.out_size()),
-                    None,
-                )
-            }
+            Self::MaxPool2 => (
+                output(pool.forward(values(&x)), batch, channels, pool.out_size()),
+                None,
+            ),
+            Self::AvgPool2 => (
+                output(pool.average(values(&x)), batch, channels, pool.out_size()),
+                None,
+            ),
             Self::Residual(activation) => {
                 let (Some(residual), Some(slope)) = (&weight, activation.slope()) else {
                     unreachable!("{self:?} has a residual and keeps the sign")
@@ -173,6 +165,10 @@ impl Op {
         let convolution = self.convolution(five(&saved.shape), weight.as_ref().map(dims));
         let (Some((conv, transposed, _)), Some(weight)) = (convolution, &weight) else {
             let weight = weight.as_ref().map(values);
+            let pool = Pool {
+                channels: batch * channels,
+                size,
+            };
             return match (self, x) {
                 (Self::Norm { eps, activation }, Some(x)) => {
                     let norm = Norm {
@@ -198,23 +194,13 @@ impl Op {
                     None,
                 ],
                 (Self::MaxPool2, Some(x)) => {
-                    let pool = Pool {
-                        channels: batch * channels,
-                        size,
-                    };
                     [wanted[0].then(|| like_x(pool.backward(x, dy))), None, None]
                 }
-                (Self::AvgPool2, _) => {
-                    let pool = Pool {
-                        channels: batch * channels,
-                        size,
-                    };
-                    [
-                        wanted[0].then(|| like_x(pool.average_backward(dy))),
-                        None,
-                        None,
-                    ]
-                }
+                (Self::AvgPool2, _) => [
+                    wanted[0].then(|| like_x(pool.average_backward(dy))),
+                    None,
+                    None,
+                ],
                 (Self::Residual(activation), _) => {
                     // The output has the sign of the sum.
                     let out = saved.kept.as_ref().map(values).unwrap_or_default();

@@ -119,7 +119,7 @@ impl Spec {
     /// What the names of the encoder's parameters begin with. In a chain of layers without an
     /// encoder of its own, those of the last layer, which classifies, begin so too: see
     /// [`in_encoder`](Self::in_encoder).
-    pub fn encoder_prefix(&self) -> &'static str {
+    fn encoder_prefix(&self) -> &'static str {
         match self {
             Self::UNet(_) | Self::MedNeXt(_) | Self::ResEncUNet(_) => "encoder.",
             Self::MeshNet(_) => "convs.",

@@ -27,7 +27,8 @@ impl Pool {
         })
     }
 
-    pub(crate) fn forward(&self, x: &[f32]) -> Vec<f32> {
+    /// Each row of the output by `reduce`, from the voxels of its blocks.
+    fn reduced(&self, x: &[f32], reduce: impl Fn([&[[f32; 2]]; 4], &mut [f32]) + Sync) -> Vec<f32> {
         let [depth, height, width] = self.out_size();
         let volume: usize = self.size.iter().product();
         let out = depth * height * width;
@@ -37,17 +38,23 @@ impl Pool {
                 // SAFETY: each task writes its own channel.
                 let y = unsafe { y.row(index * out, out) };
                 for (row, y) in y.chunks_exact_mut(width).enumerate() {
-                    let rows = self.rows(channel, row / height, row % height).map(pairs);
-                    for (i, y) in y.iter_mut().enumerate() {
-                        *y = rows.iter().fold(f32::NEG_INFINITY, |most, row| {
-                            larger(larger(most, row[i][0]), row[i][1])
-                        });
-                    }
+                    reduce(self.rows(channel, row / height, row % height).map(pairs), y);
                 }
             });
         };
         // SAFETY: the channels are all elements.
         unsafe { filled(self.channels * out, write) }
+    }
+
+    /// The maximum of every block.
+    pub(crate) fn forward(&self, x: &[f32]) -> Vec<f32> {
+        self.reduced(x, |rows, y| {
+            for (i, y) in y.iter_mut().enumerate() {
+                *y = rows.iter().fold(f32::NEG_INFINITY, |most, row| {
+                    larger(larger(most, row[i][0]), row[i][1])
+                });
+            }
+        })
     }
 
     /// [`forward`](Self::forward) of a source with prologues.
@@ -111,32 +118,17 @@ impl Pool {
         // SAFETY: the channels are all elements; what no block holds is zero.
         unsafe { filled(x.len(), write) }
     }
-}
 
-impl Pool {
     /// The mean of every block.
     pub(crate) fn average(&self, x: &[f32]) -> Vec<f32> {
-        let [depth, height, width] = self.out_size();
-        let volume: usize = self.size.iter().product();
-        let out = depth * height * width;
-        let write = |y: Shared<'_>| {
-            for_each(self.channels, |index| {
-                let channel = &x[index * volume..][..volume];
-                // SAFETY: each task writes its own channel.
-                let y = unsafe { y.row(index * out, out) };
-                for (row, y) in y.chunks_exact_mut(width).enumerate() {
-                    let [a, b, c, d] = self.rows(channel, row / height, row % height).map(pairs);
-                    let pairs = a.iter().zip(b).zip(c.iter().zip(d));
-                    for (y, ((a, b), (c, d))) in y.iter_mut().zip(pairs) {
-                        let front = (a[0] + a[1]) + (b[0] + b[1]);
-                        let back = (c[0] + c[1]) + (d[0] + d[1]);
-                        *y = 0.125 * (front + back);
-                    }
-                }
-            });
-        };
-        // SAFETY: the channels are all elements.
-        unsafe { filled(self.channels * out, write) }
+        self.reduced(x, |[a, b, c, d], y| {
+            let pairs = a.iter().zip(b).zip(c.iter().zip(d));
+            for (y, ((a, b), (c, d))) in y.iter_mut().zip(pairs) {
+                let front = (a[0] + a[1]) + (b[0] + b[1]);
+                let back = (c[0] + c[1]) + (d[0] + d[1]);
+                *y = 0.125 * (front + back);
+            }
+        })
     }
 
     /// Gradient of the input of [`average`](Self::average): an eighth of each output's for all
