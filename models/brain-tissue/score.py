@@ -1,0 +1,203 @@
+"""Scores a brain-tissue network on real images against published networks; none was trained on.
+
+    python score.py --model MODEL [--shared ../shared] [--out FOLDER]
+
+Segments the images of SHARED/mri with the model and with published weights of SHARED/weights
+(mask: mindgrab; tissue: robust_tissue, tissue_fast, model18cls), and writes to FOLDER
+`results.md`, `results.json` and a picture of each image. Segmentations that are there are kept:
+of the references for good, of the model while it is the same file. Needs numpy, nibabel and Pillow.
+"""
+
+import argparse
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from PIL import Image
+
+# What each image is, and whether tissue is compared.
+IMAGES = {
+    "t1_crop": ("T1w", True),
+    "ds004884_sub-M2051_T1w": ("T1w, large stroke", True),
+    "M2265_T2w": ("T2w", False),
+    "MR_Gd": ("T1w with gadolinium, stripped", False),
+    "T2w": ("T2w, slices of 2 mm", False),
+    "M2208_T2w": ("T2w", False),
+    "ICBM2009asym": ("average, T1w", True),
+    "T1_head_ext2": ("average, T1w", True),
+    "spm152": ("average, T1w", True),
+    "MNI152_T1_2mm": ("average, T1w, 2 mm", True),
+    "PD25-fusion-template-1mm": ("average, fused contrasts", False),
+    "CIT168toMNI152-2009c_T1w_brain": ("average, T1w, stripped", True),
+}
+MASK = "niivue-tinygrad/net_mindgrab.safetensors"
+STRUCTURES = "brainchop/model18cls"
+# Values of grey and of white matter.
+TISSUE = {
+    "robust_tissue": ("niivue-tinygrad/net_robust_tissue.safetensors", [1], [2]),
+    "tissue_fast": ("niivue-tinygrad/net_tissue_fast.safetensors", [2], [1]),
+    "model18cls": (STRUCTURES, [2, 7, 8, 9, 10, 14, 15, 16], [1]),
+}
+# In model18cls: cerebellum, brainstem, ventral diencephalon. The tissue networks call their parts
+# grey or white, this one calls them by name: grey and white are those of the cerebrum.
+HIND = [5, 6, 13, 17]
+OURS_GREY, OURS_WHITE = [1, 4], [2]
+WANTED = {"brain": 0.95, "grey": 0.85, "white": 0.88}
+COLORS = np.array(
+    [
+        [0, 0, 0],
+        [205, 62, 78],
+        [245, 245, 245],
+        [60, 90, 220],
+        [20, 160, 60],
+        [230, 148, 34],
+        [119, 159, 176],
+    ]
+)
+
+
+def dice(a, b):
+    both = a.sum() + b.sum()
+    return float(2.0 * (a & b).sum() / both) if both else float("nan")
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def segment(amaes, model, image, out):
+    if not out.is_file():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        command = [amaes, "segment", "--model", model, "--input", image, "--output", out, "--quiet"]
+        subprocess.run([str(part) for part in command], check=True)
+    return np.asarray(nib.load(out).dataobj)
+
+
+def picture(image, labels, path):
+    """Three slices through the brain, without and with the labels."""
+
+    def canonical(data):
+        turned = nib.as_closest_canonical(nib.Nifti1Image(data, image.affine))
+        return np.asarray(turned.dataobj)
+
+    grey = canonical(np.asarray(image.dataobj).astype(np.float32))
+    labels = canonical(labels.astype(np.uint8))
+    inside = labels > 0
+    if not inside.any():
+        inside = grey > 0
+    grey = np.clip(grey / max(np.percentile(grey[inside], 99.5), 1e-6), 0, 1) * 255
+    zooms = nib.affines.voxel_sizes(nib.as_closest_canonical(image).affine)
+    at = [int(np.median(np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {a}))))) for a in range(3)]
+    at[0] += int(8 / zooms[0])
+    rows = []
+    for shown in (False, True):
+        tiles = []
+        for axis in range(3):
+            tile = np.repeat(np.take(grey, at[axis], axis)[..., None], 3, -1)
+            if shown:
+                of = np.take(labels, at[axis], axis)
+                tile = np.where(of[..., None] > 0, 0.45 * tile + 0.55 * COLORS[of], tile)
+            u, v = (z for a, z in enumerate(zooms) if a != axis)
+            tile = Image.fromarray(np.rot90(tile).astype(np.uint8))
+            tile = tile.resize((round(tile.width * u * 1.5), round(tile.height * v * 1.5)))
+            tiles.append(np.asarray(tile))
+        height = max(t.shape[0] for t in tiles)
+        tiles = [np.pad(t, ((0, height - t.shape[0]), (0, 0), (0, 0))) for t in tiles]
+        rows.append(np.concatenate(tiles, 1))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.concatenate(rows)).save(path)
+
+
+def scored(args, name, tissue, model_folder):
+    path = args.shared / "mri" / f"{name}.nii.gz"
+    weights = args.shared / "weights"
+
+    def reference(which, file):
+        out = args.out / "references" / f"{name}.{which}.nii.gz"
+        return segment(args.amaes, weights / file, path, out)
+
+    ours = segment(args.amaes, args.model, path, model_folder / f"{name}.nii.gz")
+    picture(nib.load(path), ours, args.out / "pictures" / f"{name}.png")
+    row = {"brain": dice(ours > 0, reference("mindgrab", MASK) > 0)}
+    if not tissue:
+        return row
+    cerebrum = ~np.isin(reference("model18cls", STRUCTURES), HIND)
+    found = {"ours": (np.isin(ours, OURS_GREY) & cerebrum, np.isin(ours, OURS_WHITE) & cerebrum)}
+    for which, (file, grey, white) in TISSUE.items():
+        labels = reference(which, file)
+        found[which] = (np.isin(labels, grey) & cerebrum, np.isin(labels, white) & cerebrum)
+    names = list(TISSUE)
+    pairs = [("ours", n) for n in names]
+    # How far the published ones agree: more cannot be asked of this comparison.
+    pairs += [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    for a, b in pairs:
+        for tissue, i in (("grey", 0), ("white", 1)):
+            row[f"{tissue}: {a}, {b}"] = dice(found[a][i], found[b][i])
+    return row
+
+
+def table(rows):
+    def number(row, key):
+        return f"{row[key]:.3f}" if key in row else "-"
+
+    lines = [
+        "Dice; grey and white matter of the cerebrum, of T1w images.",
+        "",
+        "| image | what | brain, mindgrab | "
+        + " | ".join(f"grey, {n}" for n in TISSUE)
+        + " | "
+        + " | ".join(f"white, {n}" for n in TISSUE)
+        + " | grey, published ones | white, published ones |",
+        "|---|---|" + "---|" * (3 + 2 * len(TISSUE)),
+    ]
+    for name, row in rows.items():
+        cells = [number(row, "brain")]
+        for tissue in ("grey", "white"):
+            cells += [number(row, f"{tissue}: ours, {n}") for n in TISSUE]
+        for tissue in ("grey", "white"):
+            among = [v for k, v in row.items() if k.startswith(tissue) and "ours" not in k]
+            cells.append(f"{min(among):.3f} to {max(among):.3f}" if among else "-")
+        lines.append(f"| {name} | {IMAGES[name][0]} | " + " | ".join(cells) + " |")
+    lines += ["", "The last columns say how far the published networks agree with each other.", ""]
+    return "\n".join(lines)
+
+
+def missed(rows):
+    """What is below the wanted values; of tissue, against the published network that is nearest."""
+    for name, row in rows.items():
+        for what, least in WANTED.items():
+            of = [v for k, v in row.items() if k == what or k.startswith(f"{what}: ours")]
+            if of and not max(of) >= least:
+                yield f"{name}: {what} {max(of):.3f}, wanted {least}"
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--amaes", type=Path, default=Path("target/release/amaes"))
+    parser.add_argument("--out", type=Path, default=Path("target/brain-tissue/score"))
+    parser.add_argument("--only", nargs="*", choices=IMAGES, help="some of the images")
+    args = parser.parse_args()
+    folder = args.out / "labels" / digest(args.model)[:12]
+    rows = {}
+    for name, (_, tissue) in IMAGES.items():
+        if args.only and name not in args.only:
+            continue
+        rows[name] = scored(args, name, tissue, folder)
+        print(name, " ".join(f"{k} {v:.3f};" for k, v in rows[name].items()), flush=True)
+    results = {"model": digest(args.model), "images": rows}
+    (args.out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    text = table(rows)
+    (args.out / "results.md").write_text(text)
+    print("\n" + text)
+    for line in missed(rows):
+        print("below:", line)
+
+
+main()
