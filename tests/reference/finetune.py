@@ -4,7 +4,7 @@ Usage: finetune.py GOLDEN WEIGHTS > finetune.json
 
 GOLDEN holds `unet_seg_4_1_3_32.pth`. WEIGHTS is the folder for `unet_light.pth` and
 `unet_light.ckpt`: a pretrained network of one filter in the two forms that the reference layout
-has, the `n`th tensor holding `n + i / count`.
+has, the `n`th tensor holding `n + i / count`; and for `unet_encoder.pth`, its encoder alone.
 
 The result has learning rates of PyTorch's cosine, weights after steps of AdamW of which the first
 had no gradient, and the logits of the golden network averaged
@@ -112,6 +112,8 @@ def light(folder):
             values = len(state) + torch.arange(count, dtype=torch.float64) / count
             state[f"model.{name}.{kind}"] = values.float().reshape(shape)
     torch.save(state, f"{folder}/unet_light.pth")
+    encoder = {k: v for k, v in state.items() if k.startswith("model.encoder.")}
+    torch.save(encoder, f"{folder}/unet_encoder.pth")
     compiled = {k.replace("model.", "model._orig_mod.", 1): v for k, v in state.items()}
     lightning = {
         "epoch": 3,

@@ -4,6 +4,8 @@
 mod apply;
 #[path = "weights/damage.rs"]
 mod damage;
+#[path = "weights/encoder.rs"]
+mod encoder;
 #[path = "weights/meshnet.rs"]
 mod meshnet;
 #[path = "weights/model_file.rs"]

@@ -24,6 +24,7 @@ use std::path::PathBuf;
 
 use amaes::model::Beside;
 use amaes_core::volume::ReadOptions;
+use amaes_core::weights::Part;
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use serde::Serialize;
@@ -139,6 +140,7 @@ impl BesideArgs {
             plan: self.plan.clone(),
             labels: self.labels.clone(),
             allow_globals: self.allow_global.clone(),
+            part: Part::Whole,
         }
     }
 }

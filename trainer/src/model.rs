@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use amaes_core::label::LabelTable;
 use amaes_core::model::{Model, Spec};
-use amaes_core::weights::{self, Format, LoadOptions, ModelFile, StateDict, load_into};
+use amaes_core::weights::{self, Format, LoadOptions, ModelFile, Part, StateDict, load_into};
 use burn::tensor::Device;
 
 use crate::error::{Error, Result, WithPath};
@@ -21,6 +21,8 @@ pub struct Beside {
     pub labels: Option<PathBuf>,
     /// Python names that a pickle may mention.
     pub allow_globals: Vec<String>,
+    /// How much of the network must be there.
+    pub part: Part,
 }
 
 /// A model, and what was noticed while it was read.
@@ -114,7 +116,8 @@ fn open_weights(path: &Path, bytes: Vec<u8>, beside: &Beside) -> Result<weights:
         Some(config) => Some(fs::read(config).with_path(config)?),
         None => None,
     };
-    weights::open(bytes, &name(path), config.as_deref(), &options).with_path(path)
+    let (name, config) = (name(path), config.as_deref());
+    weights::open_part(bytes, &name, config, &options, beside.part).with_path(path)
 }
 
 fn name(path: &Path) -> String {

@@ -28,7 +28,7 @@ pub use self::entries::{Hints, Provenance};
 
 use self::checksum::Checksum;
 use super::burnpack::{self, pack_error};
-use super::spec::fit;
+use super::spec::{Part, fit};
 use super::state_dict::{reserve, shared, values};
 use super::{StateDict, WeightsError};
 use crate::label::LabelTable;
@@ -109,7 +109,7 @@ impl ModelFile {
             state: StateDict::new(),
         };
         file.check()?;
-        let unexpected = fit(&file.spec, &mut state)?;
+        let unexpected = fit(&file.spec, &mut state, Part::Whole)?;
         if !unexpected.is_empty() {
             let message = format!("tensors of no parameter: {}", unexpected.join(", "));
             return Err(entries::bad(entries::SPEC, message));
@@ -129,7 +129,7 @@ impl ModelFile {
     ) -> Result<String, WeightsError> {
         self.check()?;
         let mut state = self.state.clone();
-        let unexpected = fit(&self.spec, &mut state)?;
+        let unexpected = fit(&self.spec, &mut state, Part::Whole)?;
         if !unexpected.is_empty() {
             let message = format!("tensors of no parameter: {}", unexpected.join(", "));
             return Err(entries::bad(entries::SPEC, message));

@@ -4,8 +4,8 @@ use std::io;
 
 use super::tfjs::{self, TfjsModel};
 use super::{
-    Format, Hints, Identified, ModelFile, Provenance, ReadOptions, StateDict, WeightsError, detect,
-    identify, read, sha256,
+    Format, Hints, Identified, ModelFile, Part, Provenance, ReadOptions, StateDict, WeightsError,
+    detect, identify, identify_part, read, sha256,
 };
 use crate::label::LabelTable;
 use crate::model::Spec;
@@ -37,6 +37,22 @@ pub fn open(
     config: Option<&[u8]>,
     options: &ReadOptions,
 ) -> Result<Opened, WeightsError> {
+    open_part(bytes, source, config, options, Part::Whole)
+}
+
+/// As [`open`], for weights of another program that may be a part of the network alone: what is not
+/// there is not in the file's `state`.
+///
+/// # Errors
+///
+/// As [`open`].
+pub fn open_part(
+    bytes: Vec<u8>,
+    source: &str,
+    config: Option<&[u8]>,
+    options: &ReadOptions,
+    part: Part,
+) -> Result<Opened, WeightsError> {
     let format = detect(&bytes)?;
     if format == Format::ModelFile {
         return Ok(Opened {
@@ -48,7 +64,7 @@ pub fn open(
     }
     let sha = sha256(&bytes);
     let mut state = read(bytes, options)?;
-    let found = identify(&mut state, config)?;
+    let found = identify_part(&mut state, config, part)?;
     Ok(complete(found, state, format, source, sha))
 }
 

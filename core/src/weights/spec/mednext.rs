@@ -1,10 +1,10 @@
 //! MedNeXt: filters and channels from the stem, expansions from the blocks' widths.
 
-use super::{shape, unet, unknown};
-use crate::model::{MedNeXtConfig, MedNeXtDecoder};
+use super::{Part, shape, unet, unknown};
+use crate::model::{MedNeXtConfig, MedNeXtDecoder, UNetHead};
 use crate::weights::{StateDict, WeightsError};
 
-pub(super) fn infer(state: &StateDict) -> Result<MedNeXtConfig, WeightsError> {
+pub(super) fn infer(state: &StateDict, part: Part) -> Result<MedNeXtConfig, WeightsError> {
     let [filters, in_channels, ..]: [usize; 5] = shape(state, "encoder.stem.weight")?;
     let [.., kernel]: [usize; 5] = shape(state, "encoder.enc_block_0.0.conv1.weight")?;
     let mut expansion = [0; 5];
@@ -29,10 +29,9 @@ pub(super) fn infer(state: &StateDict) -> Result<MedNeXtConfig, WeightsError> {
     } else if let Some((head, out)) = unet::head(state)? {
         (head.into(), out)
     } else {
-        return Err(unknown(
-            state,
-            "a MedNeXt encoder without `pred_head` or `rec_head`",
-        ));
+        let reason = "a MedNeXt encoder without `pred_head` or `rec_head`";
+        let classes = part.classes(state, reason)?;
+        (UNetHead::Segmentation.into(), classes)
     };
     Ok(MedNeXtConfig {
         filters,

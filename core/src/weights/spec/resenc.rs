@@ -2,7 +2,7 @@
 
 use burn::tensor::TensorData;
 
-use super::{shape, unknown};
+use super::{Part, shape, unknown};
 use crate::model::{ResEncUNetConfig, Spec};
 use crate::weights::{StateDict, WeightsError};
 
@@ -16,7 +16,7 @@ pub(super) const MARK: &str = "encoder.stages.0.blocks.0.conv1.conv.weight";
 /// AMAES group's asparagus (`stem.conv1`, `norm_op`, `out_conv`; `upsample1` and `decoder_conv1`,
 /// in newer versions `upsample_layers.0` and `decoder_convs.0`). Outputs for deep supervision that
 /// are not there are zero.
-pub(super) fn infer(state: &mut StateDict) -> Result<ResEncUNetConfig, WeightsError> {
+pub(super) fn infer(state: &mut StateDict, part: Part) -> Result<ResEncUNetConfig, WeightsError> {
     state.retain(|name| !name.contains(".all_modules.") && !name.starts_with("decoder.encoder."));
     let stages = count(state, |i| {
         format!("encoder.stages.{i}.blocks.0.conv1.conv.weight")
@@ -46,10 +46,11 @@ pub(super) fn infer(state: &mut StateDict) -> Result<ResEncUNetConfig, WeightsEr
     }
     let output = format!("decoder.seg_layers.{last}.weight");
     if config.decoder_convs == 0 || state.shape(&output).is_none() {
-        return Err(unknown(
-            state,
-            "a residual encoder without a decoder that segments or restores images",
-        ));
+        let reason = "a residual encoder without a decoder that segments or restores images";
+        config.out_channels = part.classes(state, reason)?;
+        (config.decoder_convs, config.skips) = (1, true);
+        Spec::ResEncUNet(config.clone()).validate()?;
+        return Ok(config);
     }
     [config.out_channels, ..] = shape::<5>(state, &output)?;
     let [channels, read, ..]: [usize; 5] = shape(state, "decoder.stages.0.convs.0.conv.weight")?;

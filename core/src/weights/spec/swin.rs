@@ -1,7 +1,7 @@
 //! SwinUNETR: sizes from the embedding of patches and from the tables of relative positions.
 
 use super::parameters::List;
-use super::{shape, unknown};
+use super::{Part, shape, unknown};
 use crate::model::{
     SWIN_LIGHT_WIDTHS, SWIN_VIEWS_CODE, SWIN_VIEWS_LAYERS, SWIN_VIEWS_WIDTHS, Spec,
     SwinTransformerConfig, SwinUNETRConfig, SwinUNETRHead,
@@ -14,6 +14,8 @@ const EMBEDDING: &str = "swinViT.patch_embed.proj.weight";
 const ENCODER: &str = "swinViT.";
 /// The encoder in the code of its own pretraining.
 const PUBLISHED: &str = "swin_vit.";
+/// The last layer of MONAI's decoder.
+const SEGMENTED: &str = "out.conv.conv.weight";
 /// A buffer of MONAI's: what it holds follows from the window.
 const INDEX: &str = ".attn.relative_position_index";
 
@@ -38,6 +40,7 @@ pub(super) fn is(state: &mut StateDict) -> Result<bool, WeightsError> {
 pub(super) fn infer(
     state: &mut StateDict,
     config: Option<&[u8]>,
+    part: Part,
 ) -> Result<SwinUNETRConfig, WeightsError> {
     state.retain(|name| !name.ends_with(INDEX));
     let [features, in_channels, ..]: [usize; 5] = shape(state, EMBEDDING)?;
@@ -65,19 +68,18 @@ pub(super) fn infer(
             .take_while(|&b| state.shape(&table(b)).is_some())
             .count();
     }
-    let (head, out) = if state.shape("out.conv.conv.weight").is_some() {
-        (SwinUNETRHead::Segmentation, "out.conv.conv.weight")
+    let out_channels = |name| shape::<5>(state, name).map(|[channels, ..]| channels);
+    let (head, out_channels) = if state.shape(SEGMENTED).is_some() {
+        (SwinUNETRHead::Segmentation, out_channels(SEGMENTED)?)
     } else if state.shape("rec_head.out_conv.weight").is_some() {
-        (SwinUNETRHead::Light, "rec_head.out_conv.weight")
+        let out = out_channels("rec_head.out_conv.weight")?;
+        (SwinUNETRHead::Light, out)
     } else if state.shape("contrastive_head.weight").is_some() {
-        (SwinUNETRHead::Views, "conv.20.weight")
+        (SwinUNETRHead::Views, out_channels("conv.20.weight")?)
     } else {
-        return Err(unknown(
-            state,
-            "an encoder of SwinUNETR without `out`, `rec_head` or `contrastive_head`",
-        ));
+        let reason = "an encoder of SwinUNETR without `out`, `rec_head` or `contrastive_head`";
+        (SwinUNETRHead::Segmentation, part.classes(state, reason)?)
     };
-    let [out_channels, ..]: [usize; 5] = shape(state, out)?;
     Ok(SwinUNETRConfig {
         encoder,
         out_channels,

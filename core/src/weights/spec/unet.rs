@@ -1,16 +1,17 @@
 //! U-Net: filters and channels from the first convolution, the head from its prefix and shapes.
 
-use super::{shape, unknown};
+use super::{Part, shape};
 use crate::model::{UNetConfig, UNetHead};
 use crate::weights::{StateDict, WeightsError};
 
-pub(super) fn infer(state: &StateDict) -> Result<UNetConfig, WeightsError> {
+pub(super) fn infer(state: &StateDict, part: Part) -> Result<UNetConfig, WeightsError> {
     let [filters, in_channels, ..]: [usize; 5] = shape(state, "encoder.in_conv.conv1.conv.weight")?;
-    let Some((head, out_channels)) = head(state)? else {
-        return Err(unknown(
-            state,
-            "a U-Net encoder without `pred_head` or `rec_head`",
-        ));
+    let (head, out_channels) = match head(state)? {
+        Some(found) => found,
+        None => {
+            let reason = "a U-Net encoder without `pred_head` or `rec_head`";
+            (UNetHead::Segmentation, part.classes(state, reason)?)
+        }
     };
     Ok(UNetConfig {
         filters,

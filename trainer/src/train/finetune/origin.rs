@@ -4,7 +4,9 @@ use std::path::Path;
 
 use amaes_core::model::Spec;
 use amaes_core::preprocess::Plan;
-use amaes_core::weights::{LoadOptions, LoadReport, Partial, StateDict, initial, sha256, transfer};
+use amaes_core::weights::{
+    LoadOptions, LoadReport, Part, Partial, StateDict, initial, sha256, transfer,
+};
 use serde::Serialize;
 
 use super::config::{FinetuneConfig, Transfer};
@@ -168,6 +170,7 @@ fn open(path: &Path, allow_globals: &[String]) -> Result<Opened> {
     }
     let beside = Beside {
         allow_globals: allow_globals.to_vec(),
+        part: Part::Encoder,
         ..Beside::default()
     };
     let opened = model::open(path, &beside)?;
