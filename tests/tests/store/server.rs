@@ -1,4 +1,5 @@
-//! A small HTTP server of files that misbehaves as told. It lists folders as S3 does.
+//! A small HTTP server of files that misbehaves as told. It lists folders as S3 and
+//! WebDAV do.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -116,7 +117,7 @@ fn converse(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut stream = stream;
     loop {
         let (mut line, mut path, mut range) = (String::new(), String::new(), None);
-        let mut head = false;
+        let (mut head, mut propfind) = (false, false);
         loop {
             line.clear();
             if reader.read_line(&mut line)? == 0 {
@@ -126,10 +127,8 @@ fn converse(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
             let words: Vec<&str> = text.split(' ').collect();
             if let ["GET" | "HEAD" | "PROPFIND", place, _] = words[..] {
                 head = words[0] == "HEAD";
+                propfind = words[0] == "PROPFIND";
                 path = place.to_owned();
-                if words[0] == "PROPFIND" {
-                    path = "method not allowed".into();
-                }
             } else if text.to_ascii_lowercase().starts_with("range: bytes=") {
                 let (start, end) = text[13..].split_once('-').expect("a range");
                 range = Some((
@@ -164,6 +163,10 @@ fn converse(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
                 file = list(&shared.root.join(bucket.trim_start_matches('/')), query);
                 true
             }
+            None if propfind => {
+                file = properties(&shared.root, &path);
+                !file.is_empty()
+            }
             None => {
                 let opened = std::fs::File::open(shared.root.join(path.trim_start_matches('/')));
                 opened.and_then(|mut f| f.read_to_end(&mut file)).is_ok()
@@ -171,7 +174,6 @@ fn converse(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         };
         let status = match fault {
             Fault::Status(code) => Some(code),
-            _ if path == "method not allowed" => Some(405),
             _ if !found => Some(404),
             _ => None,
         };
@@ -204,6 +206,8 @@ fn converse(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
                 "206 Partial Content\r\nContent-Range: bytes {start}-{last}/{}",
                 file.len()
             )
+        } else if propfind {
+            "207 Multi-Status".into()
         } else {
             "200 OK".into()
         };
@@ -251,4 +255,38 @@ fn list(bucket: &Path, query: &str) -> Vec<u8> {
         };
     }
     (xml + "</ListBucketResult>").into_bytes()
+}
+
+/// A folder and what is in it, as WebDAV answers a PROPFIND of depth 1 (RFC 4918, section 9.1); nothing
+/// where there is none.
+fn properties(root: &Path, path: &str) -> Vec<u8> {
+    let path = path.trim_matches('/');
+    let Ok(items) = std::fs::read_dir(root.join(path)) else {
+        return Vec::new();
+    };
+    let mut xml = r#"<?xml version="1.0"?><D:multistatus xmlns:D="DAV:">"#.to_owned();
+    let mut entry = |href: &str, bytes: Option<u64>| {
+        let (kind, end) = match bytes {
+            Some(n) => (
+                format!("<D:resourcetype/><D:getcontentlength>{n}</D:getcontentlength>"),
+                "",
+            ),
+            None => (
+                "<D:resourcetype><D:collection/></D:resourcetype>".into(),
+                "/",
+            ),
+        };
+        xml += &format!(
+            "<D:response><D:href>/{href}{end}</D:href><D:propstat><D:prop>{kind}\
+             <D:getlastmodified>Mon, 01 Jan 2024 00:00:00 GMT</D:getlastmodified></D:prop>\
+             <D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>"
+        );
+    };
+    entry(path, None);
+    for item in items.flatten() {
+        let metadata = item.metadata().expect("an item");
+        let href = format!("{path}/{}", item.file_name().to_string_lossy());
+        entry(&href, metadata.is_file().then_some(metadata.len()));
+    }
+    (xml + "</D:multistatus>").into_bytes()
 }

@@ -100,6 +100,7 @@ fn a_server_of_files_that_misbehaves_changes_nothing() {
 
     // A server that lists nothing says what to do.
     let there = folder.text("there.sqlite");
+    server.fail("x", &[Fault::Status(405)]);
     failed(
         &amaes(&scan(&root, &there, &patience)),
         &[&root, "lists no folders"],
@@ -220,6 +221,26 @@ fn a_server_that_is_down_breaks_no_volume() {
     let resume = [&["--resume"][..], &patience].concat();
     ended(&amaes(&prepare(&there, &out, &resume)), 0);
     same(out.as_ref(), folder.text("here.store").as_ref());
+}
+
+#[test]
+fn folders_that_webdav_lists_are_scanned() {
+    let folder = corpus();
+    let (expected, store) = local(&folder);
+    let server = Server::new(&folder.path("bucket"));
+    let root = format!("{}/x", server.url());
+    let there = folder.text("there.sqlite");
+    server.fail("anat", &[Fault::Status(500), Fault::None, Fault::Drop]);
+    ended(&amaes(&scan(&root, &there, &[])), 0);
+    assert_eq!(dump(there.as_ref()), dump(expected.as_ref()));
+    let out = folder.text("there.store");
+    ended(&amaes(&prepare(&there, &out, &[])), 0);
+    same(out.as_ref(), store.as_ref());
+    let nowhere = format!("{}/y", server.url());
+    failed(
+        &amaes(&scan(&nowhere, &there, &[])),
+        &[&nowhere, "nothing is there"],
+    );
 }
 
 #[test]
