@@ -188,7 +188,8 @@ fn estimate(plan: &Plan, cells: &[usize]) -> String {
     let mut rows = vec![["", "state", "steps"].map(str::to_owned).to_vec()];
     let mut total = 0;
     let mut unknown = 0;
-    let mut add = |unit: Unit, steps: Option<u64>| {
+    let mut add = |unit: Unit| {
+        let steps = plan.steps(unit);
         let state = plan.state(unit);
         match steps {
             _ if state == State::Done => {}
@@ -207,10 +208,10 @@ fn estimate(plan: &Plan, cells: &[usize]) -> String {
     needed.sort_unstable();
     needed.dedup();
     for &n in &needed {
-        add(Unit::Pretraining(n), plan.pretraining_steps(n));
+        add(Unit::Pretraining(n));
     }
     for &n in cells {
-        add(Unit::Cell(n), Some(plan.cells[n].finetune.steps()));
+        add(Unit::Cell(n));
     }
     let mut out = text::table(&rows);
     out.push_str(&format!(
@@ -253,7 +254,7 @@ impl List {
             let unit = Unit::Data(n);
             rows.push(vec![plan.unit_name(unit), plan.state(unit).to_string()]);
         }
-        print(&text::table(&rows))?;
+        print(&text::words(&rows))?;
         Ok(Outcome::Done)
     }
 }

@@ -2,6 +2,15 @@
 
 /// Columns aligned by their widest cell; the first column to the left, the others to the right.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
+    aligned(rows, |column| column == 0)
+}
+
+/// Columns of words, aligned to the left.
+pub(super) fn words(rows: &[Vec<String>]) -> String {
+    aligned(rows, |_| true)
+}
+
+fn aligned(rows: &[Vec<String>], left: impl Fn(usize) -> bool) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |c: usize| {
         rows.iter()
@@ -12,14 +21,11 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..columns).map(|c| width(c).unwrap_or(0)).collect();
     let mut out = String::new();
     for row in rows {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(|(c, (cell, &w))| match c {
-                0 => format!("{cell:<w$}"),
-                _ => format!("{cell:>w$}"),
-            });
+        let cells = row.iter().zip(&widths).enumerate();
+        let cells = cells.map(|(c, (cell, &w))| match left(c) {
+            true => format!("{cell:<w$}"),
+            false => format!("{cell:>w$}"),
+        });
         let line = cells.collect::<Vec<_>>().join("  ");
         out.push_str(line.trim_end());
         out.push('\n');

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use self::expand::Expansion;
 use super::error::{ExperimentError, Result};
 use super::matrix::{CorpusConfig, GridKind, Matrix};
+use super::state::Unit;
 use crate::labelled::DatasetConfig;
 use crate::store::Store;
 use crate::synth::SynthConfig;
@@ -187,14 +188,20 @@ impl Plan {
         self.matrix.folder.join("tests").join(name)
     }
 
-    /// Steps of a pretraining, where they are known: they may depend on a store that is not there
-    /// yet.
-    pub fn pretraining_steps(&self, index: usize) -> Option<u64> {
-        let config = &self.pretrainings[index].config;
-        config.training.steps.or_else(|| {
-            let store = Store::open(&config.data.store).ok()?;
-            Some(config.steps(Corpus::new(store, config).ok()?.volumes()))
-        })
+    /// Steps of a unit's run, where it has one and they are known: those of a pretraining may depend
+    /// on a store that is not there yet.
+    pub fn steps(&self, unit: Unit) -> Option<u64> {
+        match unit {
+            Unit::Data(_) => None,
+            Unit::Pretraining(index) => {
+                let config = &self.pretrainings[index].config;
+                config.training.steps.or_else(|| {
+                    let store = Store::open(&config.data.store).ok()?;
+                    Some(config.steps(Corpus::new(store, config).ok()?.volumes()))
+                })
+            }
+            Unit::Cell(index) => Some(self.cells[index].finetune.steps()),
+        }
     }
 
     /// What tables call a variant of pretraining.

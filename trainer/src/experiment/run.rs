@@ -309,10 +309,10 @@ impl<'a> Runner<'a> {
         (self.show)(self.plan, Event::Begun { unit, step });
         crate::train::memory::forget_peak();
         let mut said = Instant::now();
-        let mut steps = 0;
+        // Not from the log: a run that goes on does not repeat its first line.
+        let steps = self.plan.steps(unit).unwrap_or_default();
         let (plan, show) = (self.plan, &mut self.show);
         let mut watch = |record: &Record| match record {
-            Record::Run(first) => steps = first.steps,
             Record::Step(line) if said.elapsed() >= EVERY => {
                 said = Instant::now();
                 let event = Event::Step {
