@@ -2,6 +2,7 @@
 
 use macerator::{Scalar, Simd, WithSimd, vload_unaligned, vstore_unaligned};
 
+use super::fma::{Fused, mul_add, with_fma};
 use super::tile::Machine;
 
 /// A matrix in row-major order.
@@ -50,6 +51,13 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self) {
+        with_fma::<S>(self);
+    }
+}
+
+impl Fused for Product<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
         // Rows whose sums are in registers: as many as there are for two vectors, or for one.
         const ROWS: usize = 6;
         const NARROW: usize = 8;
@@ -139,7 +147,7 @@ impl Tiles {
                 for (r, sums) in sums.iter_mut().enumerate() {
                     let w = (*a.add(r * self.a_pitch + k)).splat::<S>();
                     for (sum, x) in sums.iter_mut().zip(x) {
-                        *sum = x.mul_add(w, *sum);
+                        *sum = mul_add(x, w, *sum);
                     }
                 }
                 // Wrapping: after the last row nothing is read.
