@@ -16,12 +16,12 @@ use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use serde::Deserialize;
 
 const TOLERANCE: f64 = 1e-4;
-/// Of gradients.
+/// Of gradients, where MONAI's own in float32 are as close to those in float64.
 const GRADIENT: f64 = 1e-3;
 /// A gradient with less than this share of the largest norm is zero but for rounding.
 const ZERO: f64 = 1e-6;
 /// Float32 decides by rounding which slope a voxel has that is near a kink of LeakyReLU: the input
-/// may be nudged by as much as it is rounded, so many times, and one of them must agree.
+/// may be nudged by as much as it is rounded, so many times, and each gradient must agree once.
 const ROUNDING: f64 = 1e-6;
 const NUDGES: u64 = 16;
 const ENCODER: &str = "swinViT.";
@@ -58,8 +58,9 @@ struct Case {
     size: [usize; 3],
     outputs: Vec<Output>,
     loss: f64,
+    /// How far MONAI's gradients in float32 are from these, at the farthest.
     #[serde(default)]
-    long: bool,
+    float32: f64,
     gradients: BTreeMap<String, Found>,
 }
 
@@ -169,26 +170,27 @@ fn check<M: Module>(case: &Case, module: &M, run: impl Fn(&M, Tensor<5>) -> Vec<
         "{name}: loss {found}, not {}",
         case.loss
     );
-    let mut agree = gradients_agree(case, module, &run, input.clone());
+    let mut differing = gradients_differing(case, module, &run, input.clone());
     for seed in 1..=NUDGES {
-        if agree.is_ok() {
+        if differing.is_empty() {
             break;
         }
         device.seed(seed);
         let noise = Distribution::Uniform(1.0 - ROUNDING, 1.0 + ROUNDING);
         let nudged = input.clone() * Tensor::random(input.dims(), noise, &device);
-        agree = gradients_agree(case, module, &run, nudged).or(agree);
+        let again = gradients_differing(case, module, &run, nudged);
+        differing.retain(|key, _| again.contains_key(key));
     }
-    agree.unwrap_or_else(|error| panic!("{name}: {error}"));
+    assert!(differing.is_empty(), "{name}: {differing:#?}");
 }
 
-/// Compares some values and the norm of every gradient.
-fn gradients_agree<M: Module>(
+/// The gradients of which the norm or one of some values differs, and how.
+fn gradients_differing<M: Module>(
     case: &Case,
     module: &M,
     run: impl Fn(&M, Tensor<5>) -> Vec<Tensor<5>>,
     input: Tensor<5>,
-) -> Result<(), String> {
+) -> BTreeMap<String, String> {
     let input = input.detach().require_grad();
     let gradients = loss(run(module, input.clone())).backward();
     let mut found = gradients_of(module, &gradients);
@@ -201,27 +203,27 @@ fn gradients_agree<M: Module>(
         case.name
     );
     let largest = case.gradients.values().map(|g| g.norm).fold(0.0, f64::max);
-    for (key, expected) in &case.gradients {
+    let tolerance = GRADIENT.max(case.float32);
+    let difference = |key: &String, expected: &Found| {
         let gradient = &found[key];
         let norm = gradient.iter().map(|v| v * v).sum::<f64>().sqrt();
         if key != "input" && expected.norm < ZERO * largest {
-            if norm >= 10.0 * ZERO * largest {
-                return Err(format!("gradient of {key} is not zero: {norm}"));
-            }
-            continue;
+            return (norm >= 10.0 * ZERO * largest).then(|| format!("is not zero: {norm}"));
         }
-        if (norm - expected.norm).abs() > GRADIENT * expected.norm {
-            return Err(format!("norm of {key} is {norm}, not {}", expected.norm));
+        if (norm - expected.norm).abs() > tolerance * expected.norm {
+            return Some(format!("has the norm {norm}, not {}", expected.norm));
         }
         let mean = norm / (gradient.len() as f64).sqrt();
-        let expected = &expected.values;
-        for (f, e) in sample(gradient, expected.len()).iter().zip(expected) {
-            if (f - e).abs() > GRADIENT * (e.abs() + mean) {
-                return Err(format!("gradient of {key} is {f}, not {e}"));
-            }
-        }
-    }
-    Ok(())
+        let pairs = sample(gradient, expected.values.len()).into_iter();
+        pairs.zip(&expected.values).find_map(|(f, e)| {
+            let differs = (f - e).abs() > tolerance * (e.abs() + mean);
+            differs.then(|| format!("has {f}, not {e}"))
+        })
+    };
+    let differing = case.gradients.iter().filter_map(|(key, expected)| {
+        difference(key, expected).map(|difference| (key.clone(), difference))
+    });
+    differing.collect()
 }
 
 /// The sum of the outputs' mean squared differences from images of their own.
@@ -235,11 +237,11 @@ fn loss(outputs: Vec<Tensor<5>>) -> Tensor<1> {
 
 /// The cases of a part of the network, but for those that take too long here.
 fn cases(part: &str, software: bool) -> Vec<Case> {
-    let all = std::env::var_os("AMAES_LONG").is_some();
+    let all = !software || std::env::var_os("AMAES_LONG").is_some();
     let mut cases = reference().cases;
     cases.retain(|case| {
-        let small = !software || case.size.iter().product::<usize>() <= SOFTWARE_VOXELS;
-        case.part == part && (all || small && !case.long)
+        let small = case.size.iter().product::<usize>() <= SOFTWARE_VOXELS;
+        case.part == part && (all || small)
     });
     assert!(!cases.is_empty());
     cases

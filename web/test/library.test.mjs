@@ -190,46 +190,6 @@ test("several channels give the command's labels, a wrong number an error", { sk
   await context.close();
 });
 
-/** Numbers in [0, 1) from a hash of 32 bits: `image` of `tests/reference/decoders.py`. */
-function drawn(count) {
-  return Array.from({ length: count }, (_, n) => {
-    let h = (Math.imul(n, 2654435761) + 40503) >>> 0;
-    h = Math.imul(h ^ (h >>> 16), 2246822519) >>> 0;
-    h = Math.imul(h ^ (h >>> 13), 3266489917) >>> 0;
-    return Math.fround(((h ^ (h >>> 16)) >>> 0) / 2 ** 32);
-  });
-}
-
-for (const backend of ["cpu", "webgpu"]) {
-  test(`residual and strided networks on ${backend} give PyTorch's outputs`, async () => {
-    const recorded = (name) => JSON.parse(readFileSync(join(web, "../tests/data", name), "utf8"));
-    for (const [name, shape, expected] of [
-      ["resenc_nnssl.pth", [64, 64, 64], recorded("resenc.json").checkpoint.output],
-      ["strided.pth", [36, 30, 32], recorded("strided.json").drawn.output],
-    ]) {
-      const { context, page } = await blank(browser, server.url, (name) =>
-        join(web, "../tests/data/weights", name),
-      );
-      const values = drawn(shape.reduce((a, b) => a * b));
-      const out = await page.evaluate(
-        async ({ backend, name, values, shape }) => {
-          const amaes = await Amaes.create({ backend });
-          const model = await amaes.loadModel([await file(name)]);
-          const out = await model.forward(Float32Array.from(values), shape);
-          amaes.dispose();
-          return [...out];
-        },
-        { backend, name, values, shape: [1, 1, ...shape] },
-      );
-      expected.forEach((value, i) => {
-        const found = out[(i * 7919) % out.length];
-        assert.ok(Math.abs(found - value) <= 1e-4 * (0.1 + Math.abs(value)), `${name}: ${found}, ${value}`);
-      });
-      await context.close();
-    }
-  });
-}
-
 test("any number of threads gives the same labels, even when one is killed", { skip: missing }, async () => {
   const { context, page } = await open();
   const texture = (x, y, z) => 20 + ((x * 7 + y * 5 + z * z * 3) % 200);
