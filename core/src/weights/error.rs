@@ -69,12 +69,14 @@ pub enum WeightsError {
         dtype: String,
     },
     /// A value is too large for the type asked for.
-    #[error("tensor `{name}` holds {value}, which float16 cannot hold")]
+    #[error("tensor `{name}` holds {value}, which {precision} cannot hold")]
     Overflow {
         /// Name of the tensor.
         name: String,
         /// The value.
         value: f32,
+        /// The type.
+        precision: &'static str,
     },
     /// The file holds no tensors at all.
     #[error("{format} file: no tensors in it")]

@@ -127,6 +127,70 @@ fn half_precision_rounds_to_nearest_even() {
     );
 }
 
+#[test]
+fn eight_bits_are_within_half_a_step() {
+    let model = model();
+    let bytes = write(&model, Precision::Byte);
+    let stored = read_plain(bytes.clone()).expect("a burnpack");
+    let back = ModelFile::read(bytes.clone()).expect("sound");
+    assert_parts(&model, &back);
+    assert_eq!(back.state.len(), model.state.len());
+    for (name, data) in model.state.iter() {
+        let (wanted, found) = (floats(&model.state, name), floats(&back.state, name));
+        if data.shape().len() < 2 {
+            assert_eq!(wanted, found, "{name}");
+            continue;
+        }
+        assert_eq!(stored.get(name).map(TensorData::dtype), Some(DType::I8));
+        let row = wanted.len() / data.shape().as_slice()[0];
+        for (wanted, found) in wanted.chunks(row).zip(found.chunks(row)) {
+            let largest = wanted.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+            // The largest value is kept, the others are a whole number of steps.
+            let step = largest / 127.0;
+            for (w, f) in wanted.iter().zip(found) {
+                assert!((w - f).abs() <= 0.501 * step, "{name}: {w} {f}");
+            }
+        }
+    }
+    // It loses nothing the second time.
+    let again = ModelFile::read(write(&back, Precision::Byte)).expect("sound");
+    for name in back.state.names() {
+        for (a, b) in floats(&again.state, name)
+            .iter()
+            .zip(floats(&back.state, name))
+        {
+            assert!((a - b).abs() <= 1e-6 * b.abs(), "{name}: {a} {b}");
+        }
+    }
+    // The checksum is over what is stored.
+    let is_found = |at: &usize| {
+        let mut bytes = bytes.clone();
+        bytes[*at] ^= 0x10;
+        ModelFile::read(bytes).is_err()
+    };
+    let found = (0..bytes.len()).filter(is_found).count();
+    assert!(found > model.state.num_values(), "{found}");
+
+    let mut broken = model;
+    let (name, shape) = {
+        let (name, data) = broken
+            .state
+            .iter()
+            .find(|(_, d)| d.shape().len() > 1)
+            .expect("one");
+        (name.to_owned(), data.shape().clone())
+    };
+    let values = vec![f32::INFINITY; shape.num_elements()];
+    broken.state.replace(name, TensorData::new(values, shape));
+    let error = broken
+        .write(&mut Vec::new(), Precision::Byte)
+        .expect_err("infinite");
+    assert!(
+        error.to_string().ends_with("which 8 bits cannot hold"),
+        "{error}"
+    );
+}
+
 /// Every flipped byte is found or changes nothing, as in the padding between tensors.
 #[test]
 fn every_change_is_found() {

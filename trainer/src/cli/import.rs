@@ -32,6 +32,9 @@ pub(super) struct Import {
     /// Store float16: half the size
     #[arg(long)]
     half: bool,
+    /// Store whole numbers of 8 bits with a factor for each channel: a quarter of the size
+    #[arg(long, conflicts_with = "half")]
+    eight_bit: bool,
     /// Edges of the patches it was trained on
     #[arg(long, num_args = 3, value_names = ["X", "Y", "Z"])]
     patch: Option<Vec<usize>>,
@@ -72,10 +75,10 @@ impl Import {
         about.licence = self.licence.clone().or(about.licence.take());
         about.url = self.url.clone().or(about.url.take());
         about.notes = self.notes.clone().or(about.notes.take());
-        let precision = if self.half {
-            Precision::Half
-        } else {
-            Precision::Full
+        let precision = match (self.half, self.eight_bit) {
+            (true, _) => Precision::Half,
+            (_, true) => Precision::Byte,
+            _ => Precision::Full,
         };
         let sum = opened.save(&self.output, precision)?;
         let file = &opened.file;
