@@ -1,6 +1,6 @@
 """Scores a brain-tissue network on real images against published networks; none was trained on.
 
-    python score.py --model MODEL [--shared ../shared] [--out FOLDER]
+    python score.py --model MODEL [--variants] [--shared ../shared] [--out FOLDER]
 
 Segments the images of SHARED/mri with the model and with published weights of SHARED/weights
 (mask: mindgrab; tissue: robust_tissue, tissue_fast, model18cls), and writes to FOLDER
@@ -139,6 +139,35 @@ def scored(args, name, tissue, model_folder):
     return row
 
 
+def variant(args, option, names, wanted_folder):
+    """Size and labels of the weights at another precision, beside those of float32."""
+    path = args.out / f"weights{option}.amaes"
+    subprocess.run([str(args.amaes), "import", str(args.model), "-o", str(path), option], check=True)
+    differ, dices = [], []
+    for name in names:
+        wanted = np.asarray(nib.load(wanted_folder / f"{name}.nii.gz").dataobj)
+        out = args.out / "labels" / digest(path)[:12] / f"{name}.nii.gz"
+        found = segment(args.amaes, path, args.shared / "mri" / f"{name}.nii.gz", out)
+        differ.append(float((found != wanted).mean()))
+        labels = np.unique(wanted)[1:]
+        dices.append(float(np.mean([dice(found == label, wanted == label) for label in labels])))
+    return {"bytes": path.stat().st_size, "differ": max(differ), "dice": min(dices)}
+
+
+def variants_table(sizes, full):
+    lines = [
+        "| weights | MB | voxels with another label, at most | Dice to float32, at least |",
+        "|---|---|---|---|",
+        f"| float32 | {full / 1e6:.2f} | - | - |",
+    ]
+    for option, of in sizes.items():
+        name = {"--half": "float16", "--eight-bit": "8 bits"}[option]
+        lines.append(
+            f"| {name} | {of['bytes'] / 1e6:.2f} | {100 * of['differ']:.4f} % | {of['dice']:.4f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 def table(rows):
     def number(row, key):
         return f"{row[key]:.3f}" if key in row else "-"
@@ -183,6 +212,7 @@ def main():
     parser.add_argument("--amaes", type=Path, default=Path("target/release/amaes"))
     parser.add_argument("--out", type=Path, default=Path("target/brain-tissue/score"))
     parser.add_argument("--only", nargs="*", choices=IMAGES, help="some of the images")
+    parser.add_argument("--variants", action="store_true", help="float16 and 8 bits as well")
     args = parser.parse_args()
     folder = args.out / "labels" / digest(args.model)[:12]
     rows = {}
@@ -191,9 +221,14 @@ def main():
             continue
         rows[name] = scored(args, name, tissue, folder)
         print(name, " ".join(f"{k} {v:.3f};" for k, v in rows[name].items()), flush=True)
-    results = {"model": digest(args.model), "images": rows}
+    sizes = {}
+    for option in ("--half", "--eight-bit") if args.variants else ():
+        sizes[option] = variant(args, option, rows, folder)
+    results = {"model": digest(args.model), "images": rows, "variants": sizes}
     (args.out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
     text = table(rows)
+    if sizes:
+        text += "\n" + variants_table(sizes, args.model.stat().st_size)
     (args.out / "results.md").write_text(text)
     print("\n" + text)
     for line in missed(rows):

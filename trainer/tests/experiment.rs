@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use amaes::experiment::{DONE, Plan, Report, Start, Unit};
+use amaes::experiment::{DONE, MadeKind, Plan, Report, Start, Unit};
+use amaes::synth::SynthConfig;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -220,9 +221,10 @@ fn mistakes_are_named() {
 
 #[test]
 fn ready_matrices_are_read() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let files = ["experiments", "models"].map(|f| fs::read_dir(root.join(f)).expect("a folder"));
     let mut found = 0;
-    for entry in fs::read_dir(&folder).expect("the matrices") {
+    for entry in files.into_iter().flatten() {
         let path = entry.expect("an entry").path();
         if path.extension().is_none_or(|e| e != "toml") {
             continue;
@@ -233,7 +235,43 @@ fn ready_matrices_are_read() {
         assert!(own, "{}: its folder is that of another", path.display());
         found += 1;
     }
-    assert!(found >= 9, "{found} matrices");
+    assert!(found >= 10, "{found} matrices");
+}
+
+#[test]
+fn trees_have_what_their_base_has() {
+    let bench = Bench::new();
+    let trees = "[synth.first]\ncount = 3\nsites = [\"mine\"]\nsite.mine = { base = \"c\", noise = 0.2 }\n\
+                 [synth.second]\nbase = \"first\"\nseed = 7\n";
+    let plan = bench.plan(&format!("{MATRIX}{trees}"));
+    let made: Vec<&SynthConfig> = plan
+        .data
+        .iter()
+        .map(|made| match &made.kind {
+            MadeKind::Synth(config) => &**config,
+            MadeKind::Corpus(_) => panic!("{} is a tree", made.name),
+        })
+        .collect();
+    assert_eq!((made[0].seed, made[1].seed), (1, 7));
+    let seeded = SynthConfig {
+        seed: 7,
+        ..made[0].clone()
+    };
+    assert_eq!(*made[1], seeded);
+    assert_ne!(plan.data[0].id, plan.data[1].id);
+    for (base, named) in [
+        ("third", "there is no tree"),
+        ("second", "has a base itself"),
+    ] {
+        let text = format!("{MATRIX}{trees}[synth.last]\nbase = \"{base}\"\n");
+        let error = Plan::read(&bench.matrix(&text))
+            .expect_err(base)
+            .to_string();
+        assert!(
+            error.contains("synth.last") && error.contains(named),
+            "{error}"
+        );
+    }
 }
 
 /// Writes that a cell is done, with Dice by test set and case.

@@ -159,6 +159,44 @@ fn images_labels_and_sidecars_fit_each_other() {
 }
 
 #[test]
+fn one_image_a_subject_of_label_maps_and_phantoms() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let phantoms = config(&["images.contrasts=[\"T1w\"]"]);
+    let first = folder.path().join("phantoms");
+    make(&phantoms, &first, 2);
+    // The labels of phantoms are FreeSurfer's, so that they are label maps too.
+    let map = first.join("derivatives/labels/sub-0001/anat/sub-0001_desc-tissue_dseg.nii.gz");
+    let mixed = config(&[
+        "images.one_of={random=1.0,T2w=1.0,FLAIR=0.0}",
+        &format!("labels.path={:?}", map.display().to_string()),
+        "labels.phantoms=0.5",
+        "count=16",
+    ]);
+    let out = folder.path().join("mixed");
+    make(&mixed, &out, 2);
+    let table = fs::read_to_string(out.join("participants.tsv")).expect("a table");
+    let of_maps = table.lines().filter(|line| line.contains("dseg")).count();
+    assert!((3..=13).contains(&of_maps), "{table}");
+    let mut contrasts = BTreeMap::new();
+    for n in 1..=16 {
+        let anat = out.join(format!("sub-{n:04}/anat"));
+        assert_eq!(fs::read_dir(&anat).expect("a folder").count(), 2, "{n}");
+        assert!(
+            anat.join(format!("sub-{n:04}_acq-any_T1w.nii.gz"))
+                .is_file()
+        );
+        let sidecar = fs::read(anat.join(format!("sub-{n:04}_acq-any_T1w.json"))).expect("read");
+        let sidecar: serde_json::Value = serde_json::from_slice(&sidecar).expect("JSON");
+        let contrast = sidecar["SeriesDescription"].as_str().expect("a name");
+        *contrasts.entry(contrast.to_owned()).or_insert(0) += 1;
+    }
+    assert_eq!(contrasts.keys().collect::<Vec<_>>(), ["T2w", "random"]);
+    assert!(contrasts.values().all(|&n| n >= 3), "{contrasts:?}");
+    // Nothing is missing.
+    assert_eq!(make(&mixed, &out, 1).present, 16);
+}
+
+#[test]
 fn bad_configurations_name_the_field() {
     let folder = tempfile::tempdir().expect("a folder");
     let missing = format!("labels.path={:?}", folder.path().join("no.nii.gz"));
@@ -172,6 +210,10 @@ fn bad_configurations_name_the_field() {
         ("images.shape=[0,10,10]", "images"),
         ("lesions.kinds=[\"cyst\"]", "cyst"),
         ("lesions.none=1.5", "lesions.none"),
+        ("images.one_of={T1w=-1.0}", "images.one_of"),
+        ("images.one_of={T1w=0.0}", "images.one_of"),
+        ("images.one_of={T3w=1.0}", "T3w"),
+        ("labels.phantoms=2.0", "labels.phantoms"),
         ("labels.tissues={x=\"white\"}", "`x` is no label"),
         ("labels.tissues={1=\"wood\"}", "wood"),
         ("site.a.noise=9.0", "noise is 9"),

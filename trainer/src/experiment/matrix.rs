@@ -33,7 +33,8 @@ pub struct Matrix {
     pub pretrain_each_seed: bool,
     /// Draw the labelled cases to train on once for every seed, in place of once for all of them.
     pub draw_each_seed: bool,
-    /// Labelled trees to make with `amaes synth`, by name; `@NAME` stands for the path of one.
+    /// Labelled trees to make with `amaes synth`, by name; `@NAME` stands for the path of one. What
+    /// one leaves out is as in the tree that its field `base` names.
     pub synth: BTreeMap<String, Table>,
     /// Stores to prepare, by name; `@NAME` stands for the path of one.
     pub corpus: BTreeMap<String, CorpusConfig>,

@@ -40,6 +40,10 @@ pub struct SynthConfig {
 pub struct ImageConfig {
     /// Contrasts: `T1w`, `T1ce`, `T2w`, `FLAIR`, `PDw`, `dwi`, `random`.
     pub contrasts: Vec<Contrast>,
+    /// In place of `contrasts`: one image a subject, whose contrast is drawn with these weights;
+    /// its entity is `acq-any` whatever was drawn.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub one_of: BTreeMap<Contrast, f64>,
     /// Edges of a voxel, mm. Of label maps, their own where it is left out; of phantoms, 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spacing: Option<[f64; 3]>,
@@ -65,6 +69,9 @@ pub struct LabelConfig {
     /// A label map, or a folder of them, taken in turn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
+    /// Share of the subjects that are phantoms all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phantoms: Option<f64>,
     /// Strength of the random deformation; 0 for none.
     pub deformation: f64,
     /// What labels are that are not FreeSurfer's: `"1" = "white"`.
@@ -89,9 +96,32 @@ impl Default for ImageConfig {
     fn default() -> Self {
         Self {
             contrasts: vec![Contrast::T1w],
+            one_of: BTreeMap::new(),
             spacing: None,
             shape: None,
         }
+    }
+}
+
+impl ImageConfig {
+    /// Every contrast that an image may have.
+    pub fn all(&self) -> Vec<Contrast> {
+        match self.one_of.is_empty() {
+            true => self.contrasts.clone(),
+            false => self.one_of.keys().copied().collect(),
+        }
+    }
+
+    /// The contrast that `chance`, from 0 to 1, draws of `one_of`; none where that is empty.
+    pub(super) fn drawn(&self, chance: f64) -> Option<Contrast> {
+        let mut left = chance * self.one_of.values().sum::<f64>();
+        let mut likely = self.one_of.iter().filter(|(_, weight)| **weight > 0.0);
+        let past = likely.clone().next_back();
+        let found = likely.find(|(_, weight)| {
+            left -= **weight;
+            left < 0.0
+        });
+        found.or(past).map(|(contrast, _)| *contrast)
     }
 }
 
@@ -108,6 +138,7 @@ impl Default for LabelConfig {
     fn default() -> Self {
         Self {
             path: None,
+            phantoms: None,
             deformation: 1.0,
             tissues: BTreeMap::new(),
         }
@@ -180,8 +211,8 @@ impl SynthConfig {
                 site
             }
         };
-        for contrast in &self.images.contrasts {
-            if *contrast != Contrast::Random && !site.contrasts.contains_key(contrast) {
+        for contrast in self.images.all() {
+            if contrast != Contrast::Random && !site.contrasts.contains_key(&contrast) {
                 return Err(field(format!("no contrast `{}`", contrast.name())));
             }
         }
@@ -256,6 +287,20 @@ impl SynthConfig {
             "images.contrasts",
             contrasts.windows(2).all(|w| w[0] != w[1]),
             &|| "one is there twice".into(),
+        )?;
+        let weights: Vec<f64> = self.images.one_of.values().copied().collect();
+        check(
+            "images.one_of",
+            weights.is_empty()
+                || weights.iter().all(|w| *w >= 0.0 && w.is_finite())
+                    && weights.iter().any(|w| *w > 0.0),
+            &|| format!("{weights:?}: weights are 0 or more, and one is above 0"),
+        )?;
+        let phantoms = self.labels.phantoms;
+        check(
+            "labels.phantoms",
+            phantoms.is_none_or(|share| (0.0..=1.0).contains(&share)),
+            &|| format!("{} is no share", phantoms.unwrap_or_default()),
         )?;
         check(
             "lesions.none",

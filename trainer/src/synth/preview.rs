@@ -18,7 +18,10 @@ const BRIGHT: f64 = 0.004;
 /// As [`super::generate`].
 pub fn preview(config: &SynthConfig, count: u64, path: &Path) -> Result<()> {
     let recipe = Recipe::new(config)?;
-    let mut columns: Vec<&str> = config.images.contrasts.iter().map(|c| c.name()).collect();
+    let mut columns: Vec<&str> = match config.images.one_of.is_empty() {
+        true => config.images.contrasts.iter().map(|c| c.name()).collect(),
+        false => vec!["one of the contrasts"],
+    };
     let lesions = !config.kinds().is_empty();
     if lesions {
         columns.push("lesion");
@@ -31,7 +34,7 @@ pub fn preview(config: &SynthConfig, count: u64, path: &Path) -> Result<()> {
         let plane = fullest(drawn.scene.lesion(), shape, axis).unwrap_or(shape[axis] / 2);
         let mut slices = Vec::new();
         let mut last = Vec::new();
-        for &contrast in &config.images.contrasts {
+        for &contrast in &drawn.contrasts {
             let image = recipe.image(&drawn, contrast)?.data;
             last = scaled(image);
             slices.extend(Slice::of(&last, shape, axis, plane));

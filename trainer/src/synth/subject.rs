@@ -25,6 +25,8 @@ const IMAGE_LEVEL: u32 = 1;
 const LABEL_LEVEL: u32 = 4;
 /// The derivative that holds the labels.
 pub(super) const DERIVATIVE: &str = "derivatives/labels";
+/// What an image is called whose contrast was drawn.
+const ANY: &str = "acq-any_T1w";
 
 /// What is kept about a subject that is finished: a row of `participants.tsv`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +60,8 @@ pub(super) struct Drawn {
     pub(super) lesion: Option<LesionKind>,
     pub(super) site: usize,
     pub(super) scene: Scene,
+    /// Of its images.
+    pub(super) contrasts: Vec<Contrast>,
     source: Option<PathBuf>,
     /// Starts its images.
     seed: u64,
@@ -94,14 +98,21 @@ impl Recipe {
         let seed = random.seed();
         let lesion = self.kinds.get(pick).copied();
         let lesion = lesion.filter(|_| chance >= self.config.lesions.none);
+        let images = &self.config.images;
+        let contrasts = match images.drawn(random.unit()) {
+            Some(contrast) => vec![contrast],
+            None => images.contrasts.clone(),
+        };
+        let phantoms = self.config.labels.phantoms.unwrap_or_default();
+        let maps: &[PathBuf] = match random.unit() < phantoms {
+            true => &[],
+            false => self.maps.as_slice(),
+        };
         let failed = |subject: &str| {
             let subject = subject.to_owned();
             move |source| SynthError::Subject { subject, source }
         };
-        let (scene, source) = match self
-            .maps
-            .get((index % self.maps.len().max(1) as u64) as usize)
-        {
+        let (scene, source) = match maps.get((index % maps.len().max(1) as u64) as usize) {
             None => (
                 Scene::phantom(&subject, &self.frame, lesion).map_err(failed(&name))?,
                 None,
@@ -127,6 +138,7 @@ impl Recipe {
             lesion,
             site: (index % self.sites.len() as u64) as usize,
             scene,
+            contrasts,
             source,
             seed,
         })
@@ -148,7 +160,7 @@ impl Recipe {
     /// Draws a subject and writes everything of it; the record of it last.
     pub(super) fn write(&self, index: u64, out: &Path) -> Result<Participant> {
         let drawn = self.draw(index)?;
-        let files = Files::new(out, &drawn.name);
+        let files = self.files(out, &drawn.name);
         let scene = &drawn.scene;
         let grid = scene.grid();
         let header = Header::new(grid);
@@ -169,12 +181,12 @@ impl Recipe {
             volume = voxels as f64 * grid.voxel_volume() / 1000.0;
             write_label_map(&files.labels("lesion"), &header, grid, mask)?;
         }
-        for &contrast in &self.config.images.contrasts {
+        for &contrast in &drawn.contrasts {
             let image = self.image(&drawn, contrast)?;
             let stem = files.image(contrast);
             let sidecar = self.sidecar(&drawn, contrast, &image);
             write_json(&stem.with_extension("json"), &sidecar)?;
-            if contrast == Contrast::Dwi {
+            if contrast == Contrast::Dwi && !files.any {
                 let b = sidecar["DiffusionBValue"].as_f64().unwrap_or_default();
                 write_bytes(&stem.with_extension("bval"), format!("{b}\n").as_bytes())?;
                 write_bytes(&stem.with_extension("bvec"), b"0\n0\n0\n")?;
@@ -201,12 +213,12 @@ impl Recipe {
     /// The record of a subject all of whose files are there.
     pub(super) fn finished(&self, index: u64, out: &Path) -> Option<Participant> {
         let name = self.name(index);
-        let files = Files::new(out, &name);
+        let files = self.files(out, &name);
         let mut wanted = vec![files.labels("tissue")];
         if !self.kinds.is_empty() {
             wanted.push(files.labels("lesion"));
         }
-        for &contrast in &self.config.images.contrasts {
+        for contrast in self.config.images.all() {
             let stem = files.image(contrast);
             wanted.extend([stem.with_extension("nii.gz"), stem.with_extension("json")]);
         }
@@ -215,6 +227,11 @@ impl Recipe {
         }
         let bytes = std::fs::read(files.record()).ok()?;
         serde_json::from_slice(&bytes).ok()
+    }
+
+    fn files<'a>(&self, out: &'a Path, name: &'a str) -> Files<'a> {
+        let any = !self.config.images.one_of.is_empty();
+        Files { out, name, any }
     }
 
     fn sidecar(&self, drawn: &Drawn, contrast: Contrast, image: &Image) -> Map<String, Value> {
@@ -260,22 +277,20 @@ impl Recipe {
 struct Files<'a> {
     out: &'a Path,
     name: &'a str,
+    /// Whether there is one image, of any contrast.
+    any: bool,
 }
 
-impl<'a> Files<'a> {
-    fn new(out: &'a Path, name: &'a str) -> Self {
-        Self { out, name }
-    }
-
+impl Files<'_> {
     /// An image, without extension.
     fn image(&self, contrast: Contrast) -> PathBuf {
-        let folder = if contrast == Contrast::Dwi {
-            "dwi"
-        } else {
-            "anat"
+        let (folder, what) = match contrast {
+            _ if self.any => ("anat", ANY),
+            Contrast::Dwi => ("dwi", contrast.bids()),
+            _ => ("anat", contrast.bids()),
         };
         let folder = self.out.join(self.name).join(folder);
-        folder.join(format!("{}_{}", self.name, contrast.bids()))
+        folder.join(format!("{}_{what}", self.name))
     }
 
     fn labels(&self, desc: &str) -> PathBuf {

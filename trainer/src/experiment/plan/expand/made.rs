@@ -4,7 +4,7 @@ use serde_json::json;
 use toml::Table;
 
 use super::Expansion;
-use super::table::{section, set};
+use super::table::{merge, section, set};
 use crate::error::WithPath;
 use crate::experiment::error::Result;
 use crate::experiment::identity::identity;
@@ -29,6 +29,7 @@ pub(super) enum Meaning {
 impl Expansion {
     pub(super) fn data(&mut self) -> Result<()> {
         for (name, table) in self.plan.matrix.synth.clone() {
+            let table = self.tree(&name, table)?;
             let config: SynthConfig = match table.try_into() {
                 Ok(config) => config,
                 Err(e) => return self.bad(&format!("synth.{name}"), e.to_string()),
@@ -52,6 +53,23 @@ impl Expansion {
             self.add(name, id, MadeKind::Corpus(corpus), needs);
         }
         Ok(())
+    }
+
+    /// The configuration of a tree: what it says over what the tree that is its `base` says.
+    fn tree(&self, name: &str, mut table: Table) -> Result<Table> {
+        let Some(base) = table.remove("base") else {
+            return Ok(table);
+        };
+        let trees = &self.plan.matrix.synth;
+        match base.as_str().and_then(|base| trees.get(base)) {
+            Some(tree) if !tree.contains_key("base") => {
+                let mut whole = tree.clone();
+                merge(&mut whole, &table);
+                Ok(whole)
+            }
+            Some(_) => self.bad(&format!("synth.{name}"), "its base has a base itself"),
+            None => self.bad(&format!("synth.{name}"), format!("there is no tree {base}")),
+        }
     }
 
     fn add(&mut self, name: String, id: String, kind: MadeKind, needs: Option<usize>) {
