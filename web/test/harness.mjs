@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { test as nodeTest } from "node:test";
+import { after, test as nodeTest } from "node:test";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 import { chromium } from "playwright-core";
@@ -60,6 +60,18 @@ export function launch() {
       "--enable-unsafe-swiftshader",
     ],
   });
+}
+
+/** The page's server and a browser, for the tests of a file. */
+export async function started() {
+  const server = await serve();
+  let browser;
+  after(async () => {
+    await browser?.close();
+    server.stop();
+  });
+  browser = await launch();
+  return { server, browser };
 }
 
 /** A page, and every request and message of it. */

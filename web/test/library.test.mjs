@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { after, before } from "node:test";
 import { gzipSync } from "node:zlib";
 import {
-  blank, data, differing, head, launch, nifti, program, serve, test, tissues, tissuesTfjs,
+  blank, data, differing, head, nifti, program, started, test, tissues, tissuesTfjs,
   volume, web, writeSafetensors,
 } from "./harness.mjs";
 
@@ -18,22 +18,15 @@ const missing = existsSync(GOLDEN) ? false : `${GOLDEN} is not there`;
 const folder = mkdtempSync(join(tmpdir(), "amaes-"));
 const path = (name) => join(folder, name);
 
-let server;
-let browser;
-before(async () => {
+const { server, browser } = await started();
+before(() => {
   writeFileSync(path("head.nii"), head());
   const { weights, spec } = tissues();
   writeFileSync(path("tissues.safetensors"), weights);
   writeFileSync(path("tissues.json"), spec);
   for (const [name, bytes] of Object.entries(tissuesTfjs())) writeFileSync(path(name), bytes);
-  server = await serve();
-  browser = await launch();
 });
-after(async () => {
-  await browser?.close();
-  server?.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
+after(() => rmSync(folder, { recursive: true, force: true }));
 
 /** A page with the library and these files. */
 const open = () =>

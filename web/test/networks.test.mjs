@@ -3,24 +3,14 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before } from "node:test";
-import { blank, launch, serve, test, web, writeSafetensors } from "./harness.mjs";
+import { blank, started, test, web, writeSafetensors } from "./harness.mjs";
 
 const DATA = join(web, "../tests/data");
 const recorded = (name) => JSON.parse(readFileSync(join(DATA, name), "utf8"));
 const TOLERANCE = 1e-4;
 const long = !!process.env.AMAES_LONG;
 
-let server;
-let browser;
-before(async () => {
-  server = await serve();
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  server?.stop();
-});
+const { server, browser } = await started();
 
 /** Numbers in [-1, 1) from a hash of 32 bits: `draw` of `tests/reference/decoders.py`. */
 function draw(tensor, count) {

@@ -3,10 +3,9 @@
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before } from "node:test";
 import { gzipSync } from "node:zlib";
 import {
-  data, differing, download, ended, head, launch, nifti, open, safetensors, serve, test, tissues, volume,
+  data, differing, download, ended, head, nifti, open, safetensors, started, test, tissues, volume,
   web,
 } from "./harness.mjs";
 
@@ -19,16 +18,7 @@ const missing = (...paths) => {
   return path ? `${path} is not there` : false;
 };
 
-let server;
-let browser;
-before(async () => {
-  server = await serve();
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  server?.stop();
-});
+const { server, browser } = await started();
 
 /** Nothing went to another origin, and nothing but questions to our own. */
 function assertPrivate(requests) {

@@ -3,8 +3,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before } from "node:test";
-import { blank, data, differing, launch, nifti, serve, test } from "./harness.mjs";
+import { blank, data, differing, nifti, started, test } from "./harness.mjs";
 
 const long = !!process.env.AMAES_LONG;
 const MIB = 2 ** 20;
@@ -15,16 +14,7 @@ const FILES = {
 };
 const reference = (model) => join(data, `labels/t1_crop.${model}.nii.gz`);
 
-let server;
-let browser;
-before(async () => {
-  server = await serve();
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  server?.stop();
-});
+const { server, browser } = await started();
 
 /** Milliseconds for the cases that take minutes. */
 const LONG = 3 * 3600_000;

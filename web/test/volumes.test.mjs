@@ -5,26 +5,16 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before } from "node:test";
-import { blank, launch, serve, test, tissues, web } from "./harness.mjs";
+import { after } from "node:test";
+import { blank, started, test, tissues, web } from "./harness.mjs";
 
 const python = process.env.AMAES_PYTHON;
 const missing = python ? false : "AMAES_PYTHON names no Python with nibabel";
 const script = join(web, "test/volumes.py");
 
-let folder;
-let server;
-let browser;
-before(async () => {
-  folder = mkdtempSync(join(tmpdir(), "amaes-volumes-"));
-  server = await serve();
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  server?.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
+const folder = mkdtempSync(join(tmpdir(), "amaes-volumes-"));
+const { server, browser } = await started();
+after(() => rmSync(folder, { recursive: true, force: true }));
 
 test("labels lie where their images do, whatever the grid and type", { skip: missing }, async () => {
   execFileSync(python, [script, "make", folder]);
