@@ -49,7 +49,6 @@ pub(super) fn infer(state: &mut StateDict, part: Part) -> Result<ResEncUNetConfi
         let reason = "a residual encoder without a decoder that segments or restores images";
         config.out_channels = part.classes(state, reason)?;
         (config.decoder_convs, config.skips) = (1, true);
-        Spec::ResEncUNet(config.clone()).validate()?;
         return Ok(config);
     }
     [config.out_channels, ..] = shape::<5>(state, &output)?;

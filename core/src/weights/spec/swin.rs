@@ -14,8 +14,6 @@ const EMBEDDING: &str = "swinViT.patch_embed.proj.weight";
 const ENCODER: &str = "swinViT.";
 /// The encoder in the code of its own pretraining.
 const PUBLISHED: &str = "swin_vit.";
-/// The last layer of MONAI's decoder.
-const SEGMENTED: &str = "out.conv.conv.weight";
 /// A buffer of MONAI's: what it holds follows from the window.
 const INDEX: &str = ".attn.relative_position_index";
 
@@ -68,17 +66,25 @@ pub(super) fn infer(
             .take_while(|&b| state.shape(&table(b)).is_some())
             .count();
     }
-    let out_channels = |name| shape::<5>(state, name).map(|[channels, ..]| channels);
-    let (head, out_channels) = if state.shape(SEGMENTED).is_some() {
-        (SwinUNETRHead::Segmentation, out_channels(SEGMENTED)?)
-    } else if state.shape("rec_head.out_conv.weight").is_some() {
-        let out = out_channels("rec_head.out_conv.weight")?;
-        (SwinUNETRHead::Light, out)
-    } else if state.shape("contrastive_head.weight").is_some() {
-        (SwinUNETRHead::Views, out_channels("conv.20.weight")?)
+    let has = |name: &str| state.shape(name).is_some();
+    let found = if has("out.conv.conv.weight") {
+        Some((SwinUNETRHead::Segmentation, "out.conv.conv.weight"))
+    } else if has("rec_head.out_conv.weight") {
+        Some((SwinUNETRHead::Light, "rec_head.out_conv.weight"))
+    } else if has("contrastive_head.weight") {
+        Some((SwinUNETRHead::Views, "conv.20.weight"))
     } else {
-        let reason = "an encoder of SwinUNETR without `out`, `rec_head` or `contrastive_head`";
-        (SwinUNETRHead::Segmentation, part.classes(state, reason)?)
+        None
+    };
+    let (head, out_channels) = match found {
+        Some((head, out)) => {
+            let [channels, ..]: [usize; 5] = shape(state, out)?;
+            (head, channels)
+        }
+        None => {
+            let reason = "an encoder of SwinUNETR without `out`, `rec_head` or `contrastive_head`";
+            (SwinUNETRHead::Segmentation, part.classes(state, reason)?)
+        }
     };
     Ok(SwinUNETRConfig {
         encoder,
