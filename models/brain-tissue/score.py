@@ -46,17 +46,8 @@ TISSUE = {
 HIND = [5, 6, 13, 17]
 OURS_GREY, OURS_WHITE = [1, 4], [2]
 WANTED = {"brain": 0.95, "grey": 0.85, "white": 0.88}
-COLORS = np.array(
-    [
-        [0, 0, 0],
-        [205, 62, 78],
-        [245, 245, 245],
-        [60, 90, 220],
-        [20, 160, 60],
-        [230, 148, 34],
-        [119, 159, 176],
-    ]
-)
+LABELS = json.loads(Path(__file__).with_name("labels.json").read_text())
+COLORS = np.array([label["color"] for label in LABELS])
 
 
 def dice(a, b):
@@ -214,7 +205,8 @@ def main():
     parser.add_argument("--only", nargs="*", choices=IMAGES, help="some of the images")
     parser.add_argument("--variants", action="store_true", help="float16 and 8 bits as well")
     args = parser.parse_args()
-    folder = args.out / "labels" / digest(args.model)[:12]
+    model = digest(args.model)
+    folder = args.out / "labels" / model[:12]
     rows = {}
     for name, (_, tissue) in IMAGES.items():
         if args.only and name not in args.only:
@@ -224,7 +216,7 @@ def main():
     sizes = {}
     for option in ("--half", "--eight-bit") if args.variants else ():
         sizes[option] = variant(args, option, rows, folder)
-    results = {"model": digest(args.model), "images": rows, "variants": sizes}
+    results = {"model": model, "images": rows, "variants": sizes}
     (args.out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
     text = table(rows)
     if sizes:
