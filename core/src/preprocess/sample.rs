@@ -84,6 +84,71 @@ pub(super) fn nearest<T: Copy>(
     Ok(out)
 }
 
+/// For each voxel of a target of shape `target` the value that has the greatest trilinear weight
+/// among the source voxels about it; of equals the nearest. `outside` where the source does not
+/// reach. `map` takes target voxels to source voxels.
+pub(super) fn vote<T: Copy + PartialEq>(
+    source: &[T],
+    shape: [usize; 3],
+    target: [usize; 3],
+    map: &Affine,
+    outside: T,
+) -> Result<Vec<T>, PlanError> {
+    let mut out = filled(checked_voxels(target)?, outside)?;
+    let high = shape.map(|n| n as f64 - 0.5);
+    for (row, values) in out.chunks_exact_mut(target[0]).enumerate() {
+        let line = Line::new(map, row % target[1], row / target[1]);
+        for i in widened(&line.inside(target[0], -0.5, high), target[0]) {
+            let p = line.at(i);
+            if (0..3).all(|a| p[a] >= -0.5 && p[a] < high[a]) {
+                values[i] = heaviest(source, shape, p);
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// The value with the greatest trilinear weight about a position within half a voxel of `source`.
+fn heaviest<T: Copy + PartialEq>(source: &[T], shape: [usize; 3], p: [f64; 3]) -> T {
+    let stride = [1, shape[0], shape[0] * shape[1]];
+    let (mut first, mut next, mut share) = (0, [0; 3], [0.0; 3]);
+    for a in 0..3 {
+        let c = p[a].clamp(0.0, (shape[a] - 1) as f64);
+        let low = c as usize;
+        first += low * stride[a];
+        share[a] = c - low as f64;
+        next[a] = if low + 1 < shape[a] { stride[a] } else { 0 };
+    }
+    let bit = |corner: usize, a: usize| (corner >> a) & 1;
+    let values: [T; 8] = std::array::from_fn(|corner| {
+        source[first + (0..3).map(|a| bit(corner, a) * next[a]).sum::<usize>()]
+    });
+    if values.iter().all(|v| *v == values[0]) {
+        return values[0];
+    }
+    let weight = |value: T| -> f64 {
+        let of = |corner: usize| -> f64 {
+            let shares = (0..3).map(|a| match bit(corner, a) {
+                1 => share[a],
+                _ => 1.0 - share[a],
+            });
+            shares.product()
+        };
+        (0..8).filter(|&c| values[c] == value).map(of).sum()
+    };
+    let nearest = (0..3)
+        .map(|a| usize::from(share[a] >= 0.5) << a)
+        .sum::<usize>();
+    let mut best = (values[nearest], weight(values[nearest]));
+    for value in values {
+        let of = weight(value);
+        if of > best.1 {
+            best = (value, of);
+        }
+    }
+    best.0
+}
+
 /// What lies beyond the outermost voxel centres of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Border {

@@ -294,6 +294,47 @@ fn singular_and_endless_grids_are_refused() -> Result<(), PlanError> {
 }
 
 #[test]
+fn labels_of_larger_voxels_come_back_by_their_weight() -> Result<(), PlanError> {
+    let (image, _) = blob(&oblique([14, 13, 9]));
+    let plan = plan([resample([2.0, 1.7, 2.9], Interpolation::Trilinear)]);
+    let prepared = plan.apply(image)?;
+    let (grid, trace) = (prepared.volume.grid(), &prepared.trace);
+    // Four labels without any order (a linear congruential generator).
+    let mut state = 7u32;
+    let labels: Vec<Label> = (0..grid.voxels())
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 30) as Label
+        })
+        .collect();
+    let labels = Volume::new(grid.clone(), labels)?;
+    let back = trace.restore_labels(&labels)?;
+    let scores = (0..4)
+        .map(|label| {
+            let is = labels
+                .data()
+                .iter()
+                .map(|&l| f32::from(u8::from(l == label)));
+            let map = Volume::new(grid.clone(), is.collect())?;
+            trace.restore_scores(&map)
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut found = [0; 4];
+    for (i, &label) in back.data().iter().enumerate() {
+        let of = |label: usize| scores[label].data()[i];
+        let most = (0..4).map(of).fold(0.0, f32::max);
+        if most > 0.0 {
+            assert!(of(usize::from(label)) > most - 1e-5, "voxel {i}");
+            found[usize::from(label)] += 1;
+        } else {
+            assert_eq!(label, 0);
+        }
+    }
+    assert!(found.iter().all(|&n| n > 50), "{found:?}");
+    Ok(())
+}
+
+#[test]
 fn labels_of_another_shape_are_refused() -> Result<(), PlanError> {
     let (image, labels) = blob(&oblique([12, 11, 10]));
     let trace = plan([reorient("RAS"), Step::CropForeground { margin: 0 }])

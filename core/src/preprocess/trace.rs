@@ -7,7 +7,7 @@ use crate::volume::{Affine, Grid, Orientation, Volume};
 
 use super::conform::ByteScaling;
 use super::error::PlanError;
-use super::sample::{Border, nearest, trilinear};
+use super::sample::{Border, nearest, trilinear, vote};
 
 /// What one step of a plan did to one volume.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,6 +56,9 @@ pub enum Applied {
     },
 }
 
+/// Native voxels this much smaller than prepared ones (in prepared voxels) are between them.
+const COARSER: f64 = 0.9;
+
 /// What a plan did to one volume: enough to take labels of the prepared volume back to the
 /// native grid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,8 +86,9 @@ impl Trace {
     /// Labels of the prepared volume on the native grid; 0 where the prepared volume does not
     /// reach.
     ///
-    /// Exact where the plan only reoriented and cropped. Otherwise each native voxel takes the
-    /// label of the nearest prepared voxel.
+    /// Exact where the plan only reoriented and cropped. Where prepared voxels are larger, each
+    /// native voxel takes the label that has the greatest trilinear weight about it, so that
+    /// borders have no steps of the larger voxels; otherwise that of the nearest prepared voxel.
     ///
     /// # Errors
     ///
@@ -92,7 +96,8 @@ impl Trace {
     /// [`PlanError::OutOfMemory`] for the native grid.
     pub fn restore_labels(&self, labels: &Volume<Label>) -> Result<Volume<Label>, PlanError> {
         let shape = check(labels, &self.prepared)?;
-        let data = nearest(
+        let restore = if self.is_coarser() { vote } else { nearest };
+        let data = restore(
             labels.data(),
             shape,
             self.native.shape,
@@ -100,6 +105,14 @@ impl Trace {
             0,
         )?;
         Ok(Volume::new(self.native.clone(), data)?)
+    }
+
+    /// Whether a step to the next native voxel is, along some axis, well below a prepared voxel.
+    fn is_coarser(&self) -> bool {
+        let step = |axis: usize| self.to_prepared.0.map(|row| row[axis].powi(2)).iter().sum();
+        (0..3)
+            .map(step)
+            .any(|square: f64| square < COARSER * COARSER)
     }
 
     /// A map of scores (probabilities, heat) of the prepared volume on the native grid,

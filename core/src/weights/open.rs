@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::report::few;
 use super::tfjs::{self, TfjsModel};
 use super::{
     Format, Hints, Identified, ModelFile, Part, Provenance, ReadOptions, StateDict, WeightsError,
@@ -99,7 +100,7 @@ fn complete(
     if !found.ignored.is_empty() {
         notes.push(format!(
             "left out, no parameters of it: {}",
-            found.ignored.join(", ")
+            few(&found.ignored)
         ));
     }
     let mut assumed_plan = None;

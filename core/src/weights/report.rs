@@ -68,13 +68,7 @@ impl fmt::Display for LoadReport {
         write!(f, "{} parameters loaded", self.matched.len())?;
         for (what, names) in [("missing", &self.missing), ("not used", &self.unexpected)] {
             if !names.is_empty() {
-                let shown = names
-                    .iter()
-                    .take(SHOWN)
-                    .map(String::as_str)
-                    .collect::<Vec<_>>();
-                write!(f, "; {} {what}: {}", names.len(), shown.join(", "))?;
-                rest(f, names.len())?;
+                write!(f, "; {} {what}: {}", names.len(), few(names))?;
             }
         }
         if !self.mismatched.is_empty() {
@@ -87,16 +81,21 @@ impl fmt::Display for LoadReport {
             {
                 write!(f, " {name} is {found:?}, not {expected:?}")?;
             }
-            rest(f, self.mismatched.len())?;
+            f.write_str(&rest(self.mismatched.len()))?;
         }
         Ok(())
     }
 }
 
-fn rest(f: &mut fmt::Formatter<'_>, len: usize) -> fmt::Result {
-    if len > SHOWN {
-        write!(f, " and {} more", len - SHOWN)
-    } else {
-        Ok(())
+/// The first of a list of names, and how many more there are.
+pub(super) fn few(names: &[String]) -> String {
+    let shown = &names[..names.len().min(SHOWN)];
+    shown.join(", ") + &rest(names.len())
+}
+
+fn rest(len: usize) -> String {
+    match len.checked_sub(SHOWN) {
+        Some(more @ 1..) => format!(" and {more} more"),
+        _ => String::new(),
     }
 }
