@@ -2,8 +2,9 @@
 
     python score.py --model MODEL [--variants] [--shared ../shared] [--out FOLDER]
 
-Segments the images of SHARED/mri with the model and with published weights of SHARED/weights
-(mask: mindgrab; tissue: robust_tissue, tissue_fast, model18cls), and writes to FOLDER
+Segments the images of SHARED/mri with the model (the largest connected piece) and with published
+weights of SHARED/weights (mask: mindgrab; tissue: robust_tissue, tissue_fast, model18cls), and writes
+to FOLDER
 `results.md`, `results.json` and a picture of each image. Segmentations that are there are kept:
 of the references for good, of the model while it is the same file. Needs numpy, nibabel and Pillow.
 """
@@ -35,6 +36,7 @@ IMAGES = {
 }
 MASK = "niivue-tinygrad/net_mindgrab.safetensors"
 STRUCTURES = "brainchop/model18cls"
+LARGEST = ("--keep", "largest")
 # Values of grey and of white matter.
 TISSUE = {
     "robust_tissue": ("niivue-tinygrad/net_robust_tissue.safetensors", [1], [2]),
@@ -59,10 +61,11 @@ def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def segment(amaes, model, image, out):
+def segment(amaes, model, image, out, *options):
     if not out.is_file():
         out.parent.mkdir(parents=True, exist_ok=True)
         command = [amaes, "segment", "--model", model, "--input", image, "--output", out, "--quiet"]
+        command += options
         subprocess.run([str(part) for part in command], check=True)
     return np.asarray(nib.load(out).dataobj)
 
@@ -110,7 +113,7 @@ def scored(args, name, tissue, model_folder):
         out = args.out / "references" / f"{name}.{which}.nii.gz"
         return segment(args.amaes, weights / file, path, out)
 
-    ours = segment(args.amaes, args.model, path, model_folder / f"{name}.nii.gz")
+    ours = segment(args.amaes, args.model, path, model_folder / f"{name}.nii.gz", *LARGEST)
     picture(nib.load(path), ours, args.out / "pictures" / f"{name}.png")
     row = {"brain": dice(ours > 0, reference("mindgrab", MASK) > 0)}
     if not tissue:
@@ -138,7 +141,7 @@ def variant(args, option, names, wanted_folder):
     for name in names:
         wanted = np.asarray(nib.load(wanted_folder / f"{name}.nii.gz").dataobj)
         out = args.out / "labels" / digest(path)[:12] / f"{name}.nii.gz"
-        found = segment(args.amaes, path, args.shared / "mri" / f"{name}.nii.gz", out)
+        found = segment(args.amaes, path, args.shared / "mri" / f"{name}.nii.gz", out, *LARGEST)
         differ.append(float((found != wanted).mean()))
         labels = np.unique(wanted)[1:]
         dices.append(float(np.mean([dice(found == label, wanted == label) for label in labels])))

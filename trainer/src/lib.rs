@@ -19,6 +19,7 @@ pub mod model;
 pub mod picture;
 pub mod segment;
 pub mod serve;
+pub mod shipped;
 pub mod store;
 pub mod synth;
 pub mod tensorboard;

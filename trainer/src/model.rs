@@ -9,6 +9,7 @@ use amaes_core::weights::{self, Format, LoadOptions, ModelFile, Part, StateDict,
 use burn::tensor::Device;
 
 use crate::error::{Error, Result, WithPath};
+use crate::shipped;
 
 /// What the user says about weights that do not say it themselves.
 #[derive(Clone, Debug, Default)]
@@ -36,15 +37,18 @@ pub struct Opened {
     pub notes: Vec<String>,
 }
 
-/// Opens a model: an `.amaes` file, PyTorch, safetensors or burnpack weights, or a TensorFlow.js
-/// model by its `model.json` or its folder.
+/// Opens a model: an `.amaes` file, PyTorch, safetensors or burnpack weights, a TensorFlow.js model
+/// by its `model.json` or its folder, or one of [`shipped::MODELS`] by its name.
 ///
 /// # Errors
 ///
 /// [`Error::Io`], [`Error::Weights`] and [`Error::Json`], with the file.
 pub fn open(path: &Path, beside: &Beside) -> Result<Opened> {
     let path = &entry_file(path)?;
-    let bytes = fs::read(path).with_path(path)?;
+    let bytes = match shipped::find(path) {
+        Some(model) => model.bytes.to_vec(),
+        None => fs::read(path).with_path(path)?,
+    };
     let format = weights::detect(&bytes).with_path(path)?;
     let mut opened = match format {
         Format::Tfjs => open_tfjs(path, &bytes)?,

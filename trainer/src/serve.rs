@@ -99,11 +99,12 @@ impl Respond for Site {
     fn respond(&self, parts: &[&str]) -> Answer {
         match parts {
             ["models", "index.json"] => Answer::json(self.catalogue.index()),
-            ["models", model, rest @ ..] => match self.catalogue.folder(model) {
-                Some(folder) => Answer::file(folder, rest),
-                None => Answer::status(404),
-            },
             [] => Answer::file(&self.page, &["index.html"]),
+            ["models", model, rest @ ..]
+                if let Some(folder) = self.catalogue.folder(model, rest) =>
+            {
+                Answer::file(folder, rest)
+            }
             parts => Answer::file(&self.page, parts),
         }
     }
@@ -243,6 +244,51 @@ mod tests {
         }
         let list = ask(address, "GET /models/index.json HTTP/1.1\r\n\r\n");
         assert!(list.ends_with("\r\n\r\n[]"), "{list}");
+    }
+
+    #[test]
+    fn own_models_are_listed_before_added_ones_which_show_no_other_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (page, added) = (folder.path().join("page"), folder.path().join("added"));
+        for path in [&page.join("models/brain-tissue"), &added] {
+            std::fs::create_dir_all(path).expect("made");
+        }
+        let bytes = crate::shipped::MODELS[0].bytes;
+        std::fs::write(page.join("index.html"), "<p>page").expect("written");
+        let list = include_bytes!("../../models/index.json");
+        std::fs::write(page.join("models/index.json"), list).expect("written");
+        std::fs::write(page.join("models/brain-tissue/brain-tissue.amaes"), bytes)
+            .expect("written");
+        std::fs::write(added.join("my own.amaes"), bytes).expect("written");
+        std::fs::write(added.join("secret.txt"), "secret").expect("written");
+
+        let mut catalogue = Catalogue::of_page(&page).expect("a list");
+        let left_out = catalogue.add(&added.join("my own.amaes")).expect("a model");
+        assert!(left_out.is_empty(), "{left_out:?}");
+        let listed: Vec<Listed> = serde_json::from_str(&catalogue.index()).expect("a list");
+        let urls: Vec<_> = listed.iter().map(|l| l.url.as_str()).collect();
+        assert_eq!(
+            urls,
+            ["brain-tissue/brain-tissue.amaes", "0/my%20own.amaes"]
+        );
+        assert_eq!(listed[1].bytes, bytes.len() as u64);
+
+        let local = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = Server::bind(local, &page, catalogue).expect("a free port");
+        let address = server.address().expect("an address");
+        thread::spawn(move || server.run());
+        for (path, status) in [
+            ("brain-tissue/brain-tissue.amaes", "200"),
+            ("0/my%20own.amaes", "200"),
+            ("0/secret.txt", "404"),
+            ("1/my%20own.amaes", "404"),
+        ] {
+            let answer = ask(address, &format!("HEAD /models/{path} HTTP/1.1\r\n\r\n"));
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{path}: {answer}"
+            );
+        }
     }
 
     #[test]

@@ -9,12 +9,22 @@ self.addEventListener("install", (event) => {
     const list = await fetch("./files.json");
     if (!list.ok) throw new Error(`files.json: ${list.status}`);
     await store.addAll([...(await list.json()), "./files.json"]);
-    // A page may offer no models.
-    await store.add("./models/index.json").catch(() => undefined);
+    await keepModels(store).catch(() => undefined);
     await self.skipWaiting();
   };
   event.waitUntil(keep());
 });
+
+// The models that come with the page; a page may offer none.
+async function keepModels(store) {
+  const list = new URL("./models/index.json", self.location.href);
+  await store.add(list);
+  const models = await (await store.match(list)).json();
+  const own = models.filter(({ sha256 }) => sha256);
+  const files = own.flatMap(({ url, sample }) => (sample ? [url, sample] : [url]));
+  await store.addAll(files.map((file) => new URL(file, list)));
+}
+
 self.addEventListener("activate", (event) => {
   const clean = async () => {
     for (const name of await caches.keys()) {

@@ -3,7 +3,7 @@
 import { Amaes, AmaesError, type AmaesModel, type Backend } from "./amaes.ts";
 import { element, make, onClick } from "./dom.ts";
 import { dropped, sorted, VOLUME } from "./files.ts";
-import { type Card, listed, SAMPLE } from "./models.ts";
+import { type Card, type Keep, listed, PHANTOM } from "./models.ts";
 import { phantomImage } from "./phantom.ts";
 import { Results } from "./results.ts";
 import { watchTraffic } from "./traffic.ts";
@@ -90,6 +90,7 @@ function drawCards(): void {
 
 function choose(card: Card): void {
   chosen = card;
+  ui.keep.value = card.keep ?? "all";
   ui.modelNotes.textContent = "";
   for (const radio of ui.models.querySelectorAll<HTMLInputElement>("input")) {
     radio.checked = radio.value === card.id;
@@ -206,6 +207,27 @@ async function take(files: readonly File[]): Promise<void> {
   if (weights.length > 0) addWeights(weights);
 }
 
+/** Segments the image that comes with the first model that has one, else the phantom. */
+async function trySample(): Promise<void> {
+  if (running) return;
+  clearError();
+  const card = cards.find(({ sample }) => sample) ?? PHANTOM;
+  choose(card);
+  try {
+    await showImages([card.sample ? await fetchFile(card.sample) : phantomImage()]);
+    await segment();
+  } catch (error) {
+    showError(error);
+  }
+}
+
+/** A file of the page's own origin. */
+async function fetchFile(url: URL): Promise<File> {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${url.pathname}: ${response.status} ${response.statusText}`);
+  return new File([await response.blob()], url.pathname.split("/").at(-1) ?? "image");
+}
+
 async function segment(): Promise<void> {
   if (running || !chosen || images.length === 0) return;
   const abort = new AbortController();
@@ -218,7 +240,7 @@ async function segment(): Promise<void> {
     const model = await openModel(card, abort.signal);
     const done = await model.segment(images, {
       signal: abort.signal,
-      cleaning: { keep: ui.keep.value as "all" | "largest" | "largest_per_label" },
+      cleaning: { keep: ui.keep.value as Keep },
       onProgress: ({ phase, fraction, secondsLeft }) => {
         if (abort.signal.aborted) return;
         const left =
@@ -260,11 +282,7 @@ function listen(): void {
   onClick("open-folder", () => ui.folder.click());
   onClick("open-model", () => ui.modelFile.click());
   for (const id of ["sample", "sample-again"]) {
-    onClick(id, () => {
-      if (running) return;
-      choose(SAMPLE);
-      void showImages([phantomImage()]).then(segment);
-    });
+    onClick(id, () => void trySample());
   }
   onClick("run", () => void segment());
   onClick("cancel", () => {
@@ -309,10 +327,10 @@ async function start(): Promise<void> {
   watchTraffic();
   const wanted = new URLSearchParams(location.search).get("backend");
   if (wanted && ["auto", "webgpu", "cpu"].includes(wanted)) ui.backend.value = wanted;
-  cards.push(...(await listed()), SAMPLE);
+  cards.push(...(await listed()), PHANTOM);
   drawCards();
   drawImages();
-  choose(cards[0] ?? SAMPLE);
+  choose(cards[0] ?? PHANTOM);
   try {
     viewer = await Viewer.create(ui.canvas, (text) => (ui.location.textContent = text));
   } catch (error) {

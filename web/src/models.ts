@@ -3,6 +3,8 @@
 import { phantomModel } from "./phantom.ts";
 import type { ModelSource } from "./amaes.ts";
 
+export type Keep = "all" | "largest" | "largest_per_label";
+
 /** A model to choose. */
 export interface Card {
   id: string;
@@ -14,6 +16,10 @@ export interface Card {
   bytes?: number;
   /** Of its file; with it the file is verified and kept. */
   sha256?: string;
+  /** An image to try it with. */
+  sample?: URL;
+  /** Which components to keep, unless others are chosen. */
+  keep?: Keep;
   source: () => ModelSource;
 }
 
@@ -25,15 +31,17 @@ interface Listed {
   licence?: string;
   bytes?: number;
   sha256?: string;
-  /** Relative to the list. */
+  /** Relative to the list, as is `sample`. */
   url: string;
+  sample?: string;
+  keep?: Keep;
 }
 
-/** The network for the sample image. */
-export const SAMPLE: Card = {
-  id: "sample",
-  name: "Sample",
-  description: "Fluid, grey and white matter of the sample image; of no use for a real brain.",
+/** The network for the phantom, which is at hand where there is no other. */
+export const PHANTOM: Card = {
+  id: "phantom",
+  name: "Phantom",
+  description: "Fluid, grey and white matter of the page's phantom; of no use for a real brain.",
   source: () => phantomModel(),
 };
 
@@ -43,5 +51,9 @@ export async function listed(): Promise<Card[]> {
   const response = await fetch(list).catch(() => undefined);
   if (!response?.ok || !response.headers.get("content-type")?.includes("json")) return [];
   const entries = (await response.json()) as Listed[];
-  return entries.map(({ url, ...card }) => ({ ...card, source: () => new URL(url, list) }));
+  return entries.map(({ url, sample, ...card }) => ({
+    ...card,
+    ...(sample ? { sample: new URL(sample, list) } : {}),
+    source: () => new URL(url, list),
+  }));
 }

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, test as nodeTest } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -62,9 +63,18 @@ export function launch() {
   });
 }
 
-/** The page's server and a browser, for the tests of a file. */
-export async function started() {
-  const server = await serve();
+/** The page without the models that come with it: its sample is then the phantom, which is quick. */
+export function bare() {
+  const folder = mkdtempSync(join(tmpdir(), "amaes-page-"));
+  after(() => rmSync(folder, { recursive: true, force: true }));
+  const models = join(web, "dist/models");
+  cpSync(join(web, "dist"), folder, { recursive: true, filter: (path) => path !== models });
+  return folder;
+}
+
+/** The page's server, or that of another folder, and a browser, for the tests of a file. */
+export async function started(folder) {
+  const server = await serve(folder);
   let browser;
   after(async () => {
     await browser?.close();

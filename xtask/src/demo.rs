@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::shell::{cargo, root, run, target_dir};
@@ -14,10 +14,10 @@ use crate::web;
 
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// A model; published weights beside the workspace by default
+    /// A model; brain-tissue by default
     #[arg(long)]
     model: Option<PathBuf>,
-    /// A T1-weighted image; one beside the workspace by default
+    /// An image of a head; by default a real one beside the workspace, else a made one
     #[arg(long)]
     image: Option<PathBuf>,
     /// End after the segmentation: leave the page out
@@ -25,27 +25,24 @@ pub(crate) struct Demo {
     no_page: bool,
 }
 
-/// Weights of brainchop, by the folders they are kept in.
-const MODEL: &str = "weights/brainchop/model18cls";
-/// A T1-weighted image with skull.
-const IMAGE: &str = "mri/t1_crop.nii.gz";
+/// The model that comes with amaes.
+const MODEL: &str = "brain-tissue";
+/// A T1-weighted image with skull, among the data beside the workspace.
+const REAL: &str = "mri/t1_crop.nii.gz";
+/// An image made of a label map.
+const MADE: &str = "models/brain-tissue/sample.nii.gz";
 
 impl Demo {
     pub(crate) fn run(&self) -> Result<()> {
         let beside =
             env::var_os("AMAES_DATA").map_or_else(|| root().join("../shared"), PathBuf::from);
-        let model = existing(
-            self.model.clone(),
-            &beside.join(MODEL),
-            "--model",
-            MODEL_HELP,
-        )?;
-        let image = existing(
-            self.image.clone(),
-            &beside.join(IMAGE),
-            "--image",
-            IMAGE_HELP,
-        )?;
+        let image = match &self.image {
+            Some(image) => image.clone(),
+            None => [beside.join(REAL), root().join(MADE)]
+                .into_iter()
+                .find(|path| path.is_file())
+                .context("no image; give --image")?,
+        };
 
         // The features of the whole workspace, so that tests and demo share what was built.
         run(&mut cargo(&[
@@ -62,7 +59,7 @@ impl Demo {
             .arg("segment")
             .args(["--statistics", "csv", "--keep", "largest"])
             .arg("--model")
-            .arg(&model)
+            .arg(self.model.as_deref().unwrap_or(Path::new(MODEL)))
             .arg("--input")
             .arg(&image)
             .arg("--output")
@@ -80,21 +77,23 @@ impl Demo {
             return Ok(());
         }
         web::build()?;
-        page(&model)
+        page(self.model.as_deref())
     }
 }
 
-/// Serves the page with the model until Ctrl-C, and opens it where there is a desktop.
-fn page(model: &Path) -> Result<()> {
-    let mut server = Command::new(target_dir().join("release/amaes"))
+/// Serves the page until Ctrl-C, with the model where one is given, and opens it where there is a
+/// desktop.
+fn page(model: Option<&Path>) -> Result<()> {
+    let mut command = Command::new(target_dir().join("release/amaes"));
+    command
         .arg("serve")
         .arg("--page")
-        .arg(root().join("web/dist"))
-        .arg("--models")
-        .arg(model)
-        .args(["--port", "0"])
-        .stdout(Stdio::piped())
-        .spawn()?;
+        .arg(root().join("web/dist"));
+    if let Some(model) = model {
+        command.arg("--models").arg(model);
+    }
+    command.args(["--port", "0"]).stdout(Stdio::piped());
+    let mut server = command.spawn()?;
     let mut line = String::new();
     if let Some(stdout) = server.stdout.take() {
         BufReader::new(stdout).read_line(&mut line)?;
@@ -184,15 +183,4 @@ fn pretrain(volumes: &Path, output: &Path) -> Result<()> {
     println!("pictures    {}", run.join("pictures").display());
     println!("curves      amaes dashboard {}\n", folder.display());
     Ok(())
-}
-
-const MODEL_HELP: &str = "the folder public/models/model18cls of github.com/neuroneural/brainchop";
-const IMAGE_HELP: &str = "any T1-weighted NIfTI or MGH volume of a head";
-
-fn existing(given: Option<PathBuf>, default: &Path, option: &str, help: &str) -> Result<PathBuf> {
-    let path = given.unwrap_or_else(|| default.to_owned());
-    if !path.exists() {
-        bail!("{}: not there; give {option} ({help})", path.display());
-    }
-    Ok(path)
 }

@@ -24,7 +24,8 @@ use super::{BesideArgs, Outcome, ReadArgs, parse_bytes, print_json, text};
 
 #[derive(Debug, Args)]
 pub(super) struct Segment {
-    /// .amaes, PyTorch, safetensors or burnpack, or a TensorFlow.js folder
+    /// brain-tissue, which comes with amaes; or .amaes, PyTorch, safetensors or burnpack, or a
+    /// TensorFlow.js folder
     #[arg(short, long)]
     model: PathBuf,
     /// Images, folders or BIDS trees. Files joined by commas are the channels of one image; `-` is

@@ -12,7 +12,8 @@ pub(super) struct Serve {
     /// Folder of the built page
     #[arg(long, default_value = "web/dist")]
     page: PathBuf,
-    /// Folders of models that the page offers: .amaes files and TensorFlow.js folders
+    /// Models to offer beside the page's own: .amaes files, TensorFlow.js folders, or folders of
+    /// those
     #[arg(long, num_args = 1..)]
     models: Vec<PathBuf>,
     /// Address to listen on; others than this machine's own let other machines in
@@ -25,9 +26,9 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(&self) -> Result<()> {
-        let mut catalogue = Catalogue::default();
-        for folder in &self.models {
-            for note in catalogue.add(folder)? {
+        let mut catalogue = Catalogue::of_page(&self.page)?;
+        for path in &self.models {
+            for note in catalogue.add(path)? {
                 eprintln!("note: left out: {note}");
             }
         }
