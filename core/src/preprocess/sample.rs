@@ -68,20 +68,11 @@ pub(super) fn nearest<T: Copy>(
     map: &Affine,
     outside: T,
 ) -> Result<Vec<T>, PlanError> {
-    let mut out = filled(checked_voxels(target)?, outside)?;
-    let high = shape.map(|n| n as f64 - 0.5);
-    for (row, values) in out.chunks_exact_mut(target[0]).enumerate() {
-        let line = Line::new(map, row % target[1], row / target[1]);
-        for i in widened(&line.inside(target[0], -0.5, high), target[0]) {
-            let p = line.at(i).map(|c| c + 0.5);
-            // What is no number is outside as well. Within, the cast rounds down.
-            if (0..3).all(|a| p[a] >= 0.0 && p[a] < shape[a] as f64) {
-                let [x, y, z] = p.map(|c| c as usize);
-                values[i] = source[x + shape[0] * (y + shape[1] * z)];
-            }
-        }
-    }
-    Ok(out)
+    within(shape, target, map, outside, |p| {
+        // The cast rounds down.
+        let [x, y, z] = p.map(|c| (c + 0.5) as usize);
+        source[x + shape[0] * (y + shape[1] * z)]
+    })
 }
 
 /// For each voxel of a target of shape `target` the value that has the greatest trilinear weight
@@ -94,14 +85,26 @@ pub(super) fn vote<T: Copy + PartialEq>(
     map: &Affine,
     outside: T,
 ) -> Result<Vec<T>, PlanError> {
+    within(shape, target, map, outside, |p| heaviest(source, shape, p))
+}
+
+/// `value` of the position in the source of each target voxel that lies in a source voxel.
+fn within<T: Copy>(
+    shape: [usize; 3],
+    target: [usize; 3],
+    map: &Affine,
+    outside: T,
+    value: impl Fn([f64; 3]) -> T,
+) -> Result<Vec<T>, PlanError> {
     let mut out = filled(checked_voxels(target)?, outside)?;
     let high = shape.map(|n| n as f64 - 0.5);
     for (row, values) in out.chunks_exact_mut(target[0]).enumerate() {
         let line = Line::new(map, row % target[1], row / target[1]);
         for i in widened(&line.inside(target[0], -0.5, high), target[0]) {
             let p = line.at(i);
-            if (0..3).all(|a| p[a] >= -0.5 && p[a] < high[a]) {
-                values[i] = heaviest(source, shape, p);
+            // What is no number is outside as well.
+            if (0..3).all(|a| p[a] + 0.5 >= 0.0 && p[a] + 0.5 < shape[a] as f64) {
+                values[i] = value(p);
             }
         }
     }
