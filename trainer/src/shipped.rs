@@ -26,7 +26,7 @@ pub fn find(path: &Path) -> Option<&'static Shipped> {
 #[cfg(test)]
 mod tests {
     use amaes_core::model::Spec;
-    use sha2::{Digest, Sha256};
+    use amaes_core::weights::sha256;
 
     use super::*;
     use crate::model::{Beside, open};
@@ -40,10 +40,7 @@ mod tests {
         for (listed, shipped) in list.iter().zip(&MODELS) {
             assert_eq!(listed.id, shipped.id);
             assert_eq!(listed.bytes, shipped.bytes.len() as u64, "{}", shipped.id);
-            let sum: String = Sha256::digest(shipped.bytes)
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
+            let sum = sha256(shipped.bytes);
             assert_eq!(listed.sha256.as_ref(), Some(&sum), "{}", shipped.id);
             assert_eq!(listed.url, format!("{0}/{0}.amaes", shipped.id));
             let opened = open(Path::new(shipped.id), &Beside::default()).expect("a model");

@@ -3,11 +3,11 @@
 import { Amaes, AmaesError, type AmaesModel, type Backend } from "./amaes.ts";
 import { element, make, onClick } from "./dom.ts";
 import { dropped, sorted, VOLUME } from "./files.ts";
-import { type Card, type Keep, listed, PHANTOM } from "./models.ts";
+import { type Card, listed, PHANTOM } from "./models.ts";
 import { phantomImage } from "./phantom.ts";
 import { Results } from "./results.ts";
 import { watchTraffic } from "./traffic.ts";
-import type { Segmentation } from "./types.ts";
+import type { Keep, Segmentation } from "./types.ts";
 import { type Layout, Viewer } from "./viewer.ts";
 
 const ui = {

@@ -2,8 +2,7 @@
 
 import { phantomModel } from "./phantom.ts";
 import type { ModelSource } from "./amaes.ts";
-
-export type Keep = "all" | "largest" | "largest_per_label";
+import type { Keep } from "./types.ts";
 
 /** A model to choose. */
 export interface Card {

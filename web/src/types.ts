@@ -61,10 +61,13 @@ export interface LabelStatistics {
   bounding_box: { start: [number, number, number]; end: [number, number, number] } | null;
 }
 
+/** Which connected components are kept. */
+export type Keep = "all" | "largest" | "largest_per_label";
+
 /** What may be chosen for one segmentation. */
 export interface SegmentSettings {
   cleaning?: {
-    keep?: "all" | "largest" | "largest_per_label";
+    keep?: Keep;
     /** mm^3. */
     minimum_mm3?: number;
     fill_holes?: boolean;

@@ -36,6 +36,11 @@ impl Demo {
     pub(crate) fn run(&self) -> Result<()> {
         let beside =
             env::var_os("AMAES_DATA").map_or_else(|| root().join("../shared"), PathBuf::from);
+        for given in [&self.model, &self.image].into_iter().flatten() {
+            if !given.exists() {
+                bail!("{}: not there", given.display());
+            }
+        }
         let image = match &self.image {
             Some(image) => image.clone(),
             None => [beside.join(REAL), root().join(MADE)]
