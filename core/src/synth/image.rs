@@ -1,6 +1,7 @@
 //! Images of a scene: the signal of every class, bias field, slices, noise, artefacts.
 
 mod artefact;
+mod deface;
 mod look;
 mod sampling;
 
@@ -31,6 +32,8 @@ pub struct Image {
     pub acquisition: Acquisition,
     /// Standard deviation of the noise in each of the two channels, in units of the voxels.
     pub noise: f64,
+    /// Whether the face was cut away.
+    pub defaced: bool,
     /// What went wrong.
     pub artefacts: Vec<&'static str>,
 }
@@ -76,7 +79,13 @@ impl Scene {
         if site.skull_stripped {
             self.strip(&mut data);
         }
-        // Where the field of view ends is a matter of the subject, not of the contrast.
+        // That the face is missing is a matter of the subject, not of the contrast, and so is where
+        // the field of view ends.
+        let mut subject = Random::new(seed, 7);
+        let defaced = subject.happens(site.defaced);
+        if defaced {
+            self.deface(&mut data, &mut subject);
+        }
         crop(
             &mut data,
             &self.frame,
@@ -91,6 +100,7 @@ impl Scene {
             data,
             acquisition,
             noise: noise * gain,
+            defaced,
             artefacts,
         })
     }

@@ -28,6 +28,9 @@ pub struct Site {
     pub bias: f64,
     /// Whether everything but the brain and its fluid is 0.
     pub skull_stripped: bool,
+    /// Probability that the face is cut away, as it is where images are handed out.
+    #[serde(default)]
+    pub defaced: f64,
     /// Largest part of the field of view that may be missing at the neck, the top, the front or
     /// the back.
     pub cropped: f64,
@@ -126,6 +129,7 @@ impl Site {
         check("tesla", self.tesla, [0.01, 20.0])?;
         check("noise", self.noise, [0.0, 2.0])?;
         check("bias", self.bias, [0.0, 2.0])?;
+        check("defaced", self.defaced, [0.0, 1.0])?;
         check("cropped", self.cropped, [0.0, 0.5])?;
         check("gain", self.gain, [1.0, 10_000.0])?;
         check("fat", self.fat, [0.0, 1.0])?;

@@ -265,6 +265,7 @@ impl Recipe {
             put("ContrastBolusIngredient", json!("GADOLINIUM"));
         }
         put("SkullStripped", json!(site.skull_stripped));
+        put("Defaced", json!(image.defaced));
         put("NoiseStandardDeviation", json!(image.noise));
         put("Artefacts", json!(image.artefacts));
         put("PatientAge", json!(drawn.subject.age.round()));
