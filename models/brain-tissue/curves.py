@@ -1,8 +1,9 @@
-"""Draws the losses of pretraining and finetuning.
+"""Draws the losses of runs, beside one another.
 
-    python curves.py --pretraining FOLDER --finetuning FOLDER [--out curves.png]
+    python curves.py FOLDER... [--out curves.png]
 
-Reads the runs' `log.jsonl`. Needs matplotlib.
+FOLDER is that of a pretraining or finetuning of an experiment; its `log.jsonl` is read. Needs
+matplotlib.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import matplotlib.pyplot as plt
 
 # Steps of a running mean.
 WIDTH = 50
+LOSSES = {"pretraining": "squared error", "finetuning": "Dice + cross-entropy"}
 
 
 def events(folder, kind):
@@ -26,21 +28,21 @@ def mean(values):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pretraining", type=Path, required=True)
-    parser.add_argument("--finetuning", type=Path, required=True)
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("curves.png"))
     args = parser.parse_args()
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
-    for axes, folder, title, name in (
-        (left, args.pretraining, "pretraining", "squared error"),
-        (right, args.finetuning, "finetuning", "Dice + cross-entropy"),
-    ):
+    size = (4.5 * len(args.folders), 3)
+    figure, panels = plt.subplots(1, len(args.folders), figsize=size, layout="constrained", squeeze=False)
+    for axes, folder in zip(panels[0], args.folders):
         steps = [line["loss"] for line in events(folder, "step")]
         axes.plot(range(WIDTH, len(steps) + 1), mean(steps), lw=1, label=f"mean of {WIDTH} steps")
         tests = events(folder, "validation")
         at, losses = [test["step"] for test in tests], [test["loss"] for test in tests]
         axes.plot(at, losses, "o", ms=4, label="validation")
-        axes.set(title=title, xlabel="step", ylabel=name, yscale="log")
+        kind = folder.parent.name
+        # Folders end with what determines the run.
+        title = f"{kind}: {folder.name.rsplit('-', 1)[0]}"
+        axes.set(title=title, xlabel="step", ylabel=LOSSES.get(kind, "loss"), yscale="log")
         axes.legend(frameon=False)
     figure.savefig(args.out, dpi=100)
 

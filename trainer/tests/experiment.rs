@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use amaes::experiment::{DONE, MadeKind, Plan, Report, Start, Unit};
 use amaes::synth::SynthConfig;
+use amaes::train::finetune::Transfer;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -133,6 +134,85 @@ fn another_configuration_is_another_cell() {
             };
             assert_eq!(after[name] != *id, differs, "{to}: {name}");
         }
+    }
+}
+
+#[test]
+fn a_second_stage_goes_on_from_whole_networks() {
+    let bench = Bench::new();
+    let stages = |grid: &str| {
+        format!(
+            "{MATRIX}[variants.second]\nafter = \"first\"\nfinetune.training.steps = 5\n\
+             [variants.first]\npretrain.training.steps = 3\n\
+             [[grid]]\ntasks = [\"b\"]\nbackbones = [\"unet-b\"]\npretraining = [{grid}]\n"
+        )
+    };
+    let plan = bench.plan(&stages("\"second\""));
+    // The first stage is there though no grid names it, and no table shows it.
+    assert_eq!((plan.cells.len(), plan.pretrainings.len()), (20, 3));
+    for seed in [1, 2] {
+        let find = |stage: &str| {
+            plan.find(&format!("b.unet-b.{stage}.s{seed}"))
+                .expect("there")
+        };
+        let (first, second) = (find("first"), find("second"));
+        let cell = &plan.cells[second];
+        assert_eq!(cell.start, Start::Cell(first));
+        assert!(first < second && plan.cells[first].kinds.is_empty() && !cell.kinds.is_empty());
+        assert_eq!(plan.with_earlier(&[second]), [first, second]);
+        let pretraining = plan.pretraining_of(second).expect("pretrained");
+        assert_eq!(plan.cells[first].start, Start::Pretrained(pretraining));
+        assert_eq!(
+            plan.pretrainings[pretraining].config.training.steps,
+            Some(3)
+        );
+        let model = &cell.finetune.model;
+        assert_eq!(model.transfer, Transfer::All);
+        let weights = model.weights.as_deref().expect("weights");
+        assert!(weights.starts_with(plan.finetuning_folder(first)));
+        let steps = |cell: usize| plan.cells[cell].finetune.training.steps;
+        assert_eq!((steps(first), steps(second)), (Some(20), Some(5)));
+    }
+    // A first stage that begins with a file stays first too.
+    let file = stages("\"second\"").replace("pretrain.training.steps = 3", "weights = \"file\"");
+    let from_file = bench.plan(&file);
+    let second = from_file.find("b.unet-b.second.s1").expect("there");
+    let first = from_file.find("b.unet-b.first.s1").expect("there");
+    assert_eq!(from_file.with_earlier(&[second]), [first, second]);
+    assert_eq!(from_file.pretraining_of(second), None);
+    // What changes the first stage changes the second; the order of a grid changes nothing.
+    let other =
+        stages("\"second\"").replace("pretrain.training.steps = 3", "pretrain.training.steps = 4");
+    assert_ne!(
+        ids(&plan)["b.unet-b.second.s1"],
+        ids(&bench.plan(&other))["b.unet-b.second.s1"]
+    );
+    for grid in ["\"first\", \"second\"", "\"second\", \"first\""] {
+        let both = bench.plan(&stages(grid));
+        assert_eq!(ids(&both), ids(&plan), "{grid}");
+        assert!(both.cells.iter().all(|c| !c.kinds.is_empty()));
+    }
+
+    for (from, to, message) in [
+        (
+            "\"first\"\nf",
+            "\"x\"\nf",
+            "variants.second.after: there is no variant `x`",
+        ),
+        (
+            "\"first\"\nf",
+            "\"second\"\nf",
+            "`second` comes after itself",
+        ),
+        (
+            "\"first\"\nf",
+            "\"first\"\nscratch = true\nf",
+            "takes the place of scratch",
+        ),
+    ] {
+        let text = stages("\"second\"").replacen(from, to, 1);
+        let error = Plan::read(&bench.matrix(&text)).expect_err(to).to_string();
+        assert!(error.contains(message), "{error}");
     }
 }
 

@@ -1,10 +1,11 @@
 //! `amaes experiment`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use amaes::device::DeviceKind;
-use amaes::experiment::{Event, Matrix, Plan, Report, Runner, Start, State, Unit};
+use amaes::experiment::{Event, Matrix, Plan, Report, Runner, State, Unit};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -199,18 +200,15 @@ fn estimate(plan: &Plan, cells: &[usize]) -> String {
         let steps = steps.map_or("depends on the corpus".to_owned(), |s| s.to_string());
         rows.push(vec![plan.unit_name(unit), state.to_string(), steps]);
     };
-    let mut needed: Vec<usize> = Vec::new();
-    for &cell in cells {
-        if let Start::Pretrained(n) = plan.cells[cell].start {
-            needed.push(n);
-        }
-    }
-    needed.sort_unstable();
-    needed.dedup();
+    let cells = plan.with_earlier(cells);
+    let needed: BTreeSet<usize> = cells
+        .iter()
+        .filter_map(|&c| plan.pretraining_of(c))
+        .collect();
     for &n in &needed {
         add(Unit::Pretraining(n));
     }
-    for &n in cells {
+    for &n in &cells {
         add(Unit::Cell(n));
     }
     let mut out = text::table(&rows);
@@ -261,10 +259,9 @@ impl List {
 
 fn listed(plan: &Plan, n: usize, matrix: &Path) -> Listed {
     let cell = &plan.cells[n];
-    let pretraining = match cell.start {
-        Start::Pretrained(p) => Some(plan.unit_name(Unit::Pretraining(p))),
-        _ => None,
-    };
+    let pretraining = plan
+        .pretraining_of(n)
+        .map(|p| plan.unit_name(Unit::Pretraining(p)));
     Listed {
         cell: cell.name.clone(),
         state: plan.state(Unit::Cell(n)).to_string(),

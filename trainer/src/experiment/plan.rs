@@ -78,6 +78,8 @@ pub enum Start {
     Weights(PathBuf),
     /// One of the plan's pretrainings.
     Pretrained(usize),
+    /// The network of another cell of the plan, which comes before it.
+    Cell(usize),
 }
 
 /// Where a cell lies in the matrix.
@@ -165,6 +167,33 @@ impl Plan {
         found.ok_or_else(|| ExperimentError::NoCell(name.to_owned()))
     }
 
+    /// A cell, the one that it goes on from, and so on to the first.
+    fn stages(&self, cell: usize) -> impl Iterator<Item = usize> {
+        std::iter::successors(Some(cell), |&cell| match self.cells[cell].start {
+            Start::Cell(before) => Some(before),
+            _ => None,
+        })
+    }
+
+    /// The first of the cells that lead to one.
+    pub(super) fn first_stage(&self, cell: usize) -> usize {
+        self.stages(cell).last().unwrap_or(cell)
+    }
+
+    /// The pretraining that a cell begins with, or the first of those that it goes on from.
+    pub fn pretraining_of(&self, cell: usize) -> Option<usize> {
+        match self.cells[self.first_stage(cell)].start {
+            Start::Pretrained(n) => Some(n),
+            _ => None,
+        }
+    }
+
+    /// Some cells and those that they go on from, these first.
+    pub fn with_earlier(&self, cells: &[usize]) -> Vec<usize> {
+        let all: BTreeSet<usize> = cells.iter().flat_map(|&c| self.stages(c)).collect();
+        all.into_iter().collect()
+    }
+
     /// The folder of a pretraining.
     pub fn pretraining_folder(&self, index: usize) -> PathBuf {
         self.pretrainings[index].config.folder()
@@ -206,7 +235,7 @@ impl Plan {
 
     /// What tables call a variant of pretraining.
     pub fn variant_title(&self, name: &str) -> String {
-        expand::variant(&self.matrix, name)
+        expand::variant_of(&self.matrix, name)
             .and_then(|v| v.title)
             .unwrap_or_else(|| name.to_owned())
     }

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use self::scores::Results;
 use super::error::Result;
-use super::plan::{Plan, Start};
+use super::plan::Plan;
 use super::state::{Spent, State, Unit, done};
 use crate::atomic::write_bytes;
 
@@ -195,12 +195,4 @@ impl Report {
 /// What a pretraining took, where it is done.
 fn pretraining_spent(plan: &Plan, index: usize) -> Result<Option<Spent>> {
     done(&plan.pretraining_folder(index))
-}
-
-/// The pretraining that a cell starts from.
-fn pretraining_of(plan: &Plan, cell: usize) -> Option<usize> {
-    match plan.cells[cell].start {
-        Start::Pretrained(n) => Some(n),
-        _ => None,
-    }
 }

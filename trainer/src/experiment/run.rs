@@ -243,9 +243,11 @@ impl<'a> Runner<'a> {
             Unit::Cell(n) => {
                 let cell = &self.plan.cells[n];
                 let mut needs: BTreeSet<Unit> = data(&mut cell.needs.iter().copied());
-                if let Start::Pretrained(p) = cell.start {
-                    needs.insert(Unit::Pretraining(p));
-                }
+                match cell.start {
+                    Start::Pretrained(p) => needs.insert(Unit::Pretraining(p)),
+                    Start::Cell(before) => needs.insert(Unit::Cell(before)),
+                    Start::Scratch | Start::Weights(_) => false,
+                };
                 needs
             }
         }

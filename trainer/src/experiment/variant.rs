@@ -18,6 +18,8 @@ pub struct Variant {
     pub scratch: bool,
     /// Weights of a network that was pretrained elsewhere: any format that `amaes import` reads.
     pub weights: Option<PathBuf>,
+    /// Another variant: go on from the whole networks that were finetuned of it.
+    pub after: Option<String>,
     /// Fields of the pretraining configuration.
     pub pretrain: Table,
     /// Fields of the finetuning configuration.

@@ -1,6 +1,7 @@
 //! From the grids of a matrix to its cells.
 
 mod made;
+mod stages;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,10 +27,10 @@ use crate::labelled::DatasetConfig;
 use crate::train::backbone::Backbone;
 use crate::train::config::{CorpusSize, PretrainConfig};
 use crate::train::export::MODEL;
-use crate::train::finetune::FinetuneConfig;
+use crate::train::finetune::{FinetuneConfig, Transfer};
 
 /// The variant of a name: the matrix's own, or one that every matrix has.
-pub(super) fn variant(matrix: &Matrix, name: &str) -> Option<Variant> {
+pub(super) fn variant_of(matrix: &Matrix, name: &str) -> Option<Variant> {
     let own = matrix.variants.get(name).cloned();
     own.or_else(|| built_in(name, &augment(matrix)))
 }
@@ -79,12 +80,7 @@ impl Expansion {
             self.grid(&grid)?;
         }
         // Data that no cell needs are not made.
-        let order = |cell: &Cell| match cell.start {
-            Start::Scratch => 0,
-            Start::Weights(_) => 1,
-            Start::Pretrained(n) => 2 + n,
-        };
-        self.plan.cells.sort_by_key(order);
+        self.sort();
         Ok(self.plan)
     }
 
@@ -123,7 +119,7 @@ impl Expansion {
         }
         let mut variants = Vec::new();
         for name in names {
-            match variant(matrix, &name) {
+            match variant_of(matrix, &name) {
                 Some(variant) => variants.push((name, variant)),
                 None => {
                     return self.bad("grid.pretraining", format!("there is no variant `{name}`"));
@@ -146,7 +142,7 @@ impl Expansion {
                     for &size in &sizes {
                         for &labelled in &labelled {
                             for &seed in &seeds {
-                                let trains = !variant.scratch && variant.weights.is_none();
+                                let trains = self.pretrains(name, variant)?;
                                 let axes = Axes {
                                     task: task.clone(),
                                     backbone: backbone_name(backbone),
@@ -155,7 +151,8 @@ impl Expansion {
                                     labelled,
                                     seed,
                                 };
-                                self.cell(grid, axes, backbone, variant)?;
+                                let cell = self.cell(axes, backbone, variant)?;
+                                self.plan.cells[cell].kinds.insert(grid.kind);
                             }
                         }
                     }
@@ -189,17 +186,23 @@ impl Expansion {
         )
     }
 
-    fn cell(
-        &mut self,
-        grid: &Grid,
-        axes: Axes,
-        backbone: &BackboneConfig,
-        variant: &Variant,
-    ) -> Result<()> {
-        let start = match (&variant.weights, variant.scratch) {
-            (Some(file), _) => Start::Weights(file.clone()),
-            (None, true) => Start::Scratch,
-            (None, false) => Start::Pretrained(self.pretraining(&axes, backbone, variant)?),
+    /// Adds a cell, and before it the one that it goes on from; its place.
+    fn cell(&mut self, axes: Axes, backbone: &BackboneConfig, variant: &Variant) -> Result<usize> {
+        let before = variant
+            .after
+            .as_ref()
+            .and_then(|after| Some((after.clone(), variant_of(&self.plan.matrix, after)?)));
+        let start = match (before, &variant.weights, variant.scratch) {
+            (Some((name, before)), _, _) => {
+                let axes = Axes {
+                    pretraining: name,
+                    ..axes.clone()
+                };
+                Start::Cell(self.cell(axes, backbone, &before)?)
+            }
+            (None, Some(file), _) => Start::Weights(file.clone()),
+            (None, None, true) => Start::Scratch,
+            (None, None, false) => Start::Pretrained(self.pretraining(&axes, backbone, variant)?),
         };
         let name = cell_name(&axes);
         let mut table = self.tasks[&axes.task].clone();
@@ -234,12 +237,12 @@ impl Expansion {
                 Start::Scratch => "random".to_owned(),
                 Start::Weights(file) => file.display().to_string(),
                 Start::Pretrained(n) => format!("@{}", self.plan.pretrainings[*n].id),
+                Start::Cell(n) => format!("after @{}", self.plan.cells[*n].id),
             },
         }));
-        let mut same = self.plan.cells.iter_mut();
-        if let Some(known) = same.find(|c| c.id == id && c.name == name) {
-            known.kinds.insert(grid.kind);
-            return Ok(());
+        let mut same = self.plan.cells.iter();
+        if let Some(known) = same.position(|c| c.id == id && c.name == name) {
+            return Ok(known);
         }
         // ... and what it is made with.
         let data = section(&self.tasks[&axes.task], "data");
@@ -252,18 +255,23 @@ impl Expansion {
             Start::Scratch => None,
             Start::Weights(file) => Some(file.clone()),
             Start::Pretrained(n) => Some(self.plan.pretraining_folder(*n).join(MODEL)),
+            Start::Cell(n) => Some(self.plan.finetuning_folder(*n).join(MODEL)),
         };
+        if matches!(start, Start::Cell(_)) {
+            config.model.transfer = Transfer::All;
+        }
+        let index = self.plan.cells.len();
         self.plan.cells.push(Cell {
             name,
             id,
             axes,
-            kinds: BTreeSet::from([grid.kind]),
+            kinds: BTreeSet::new(),
             start,
             finetune: config,
             tests,
             needs,
         });
-        Ok(())
+        Ok(index)
     }
 
     fn pretraining(

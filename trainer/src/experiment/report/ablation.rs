@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::compare::{Entry, Row, Selection, correct, entry, mark_best};
 use super::comparison::{column, rows, same_block};
+use super::pretraining_spent;
 use super::scores::{Results, mean};
-use super::{pretraining_of, pretraining_spent};
 use crate::experiment::error::Result;
 use crate::experiment::matrix::GridKind;
 use crate::experiment::state::{Spent, done};
@@ -138,7 +138,7 @@ fn pretraining_cost(results: &Results<'_>, row: &Row) -> Result<Option<Cost>> {
     let plan = results.plan;
     let mut pretrainings: Vec<usize> = cells(results, row)
         .iter()
-        .filter_map(|&c| pretraining_of(plan, c))
+        .filter_map(|&c| plan.pretraining_of(c))
         .collect();
     pretrainings.sort_unstable();
     pretrainings.dedup();
