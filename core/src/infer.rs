@@ -4,6 +4,7 @@
 //! overlap and their logits are averaged. [`exact tiling`](tile) suits a MeshNet without norm: the
 //! result is that of the whole volume at once.
 
+mod class_map;
 mod components;
 mod error;
 mod fill;
@@ -17,6 +18,7 @@ pub mod sliding_window;
 mod statistics;
 pub mod tile;
 
+pub use self::class_map::ClassMap;
 pub use self::components::{
     Components, MinimumSize, keep_largest, keep_largest_per_label, remove_small,
 };

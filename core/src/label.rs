@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 mod colormap;
+mod runner_up;
 
 pub use self::colormap::LabelError;
+pub use self::runner_up::RunnerUp;
 
 /// The integer type of label maps.
 pub type Label = u16;

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::infer::{
-    Connectivity, Grouping, Input, LabelError, MinimumSize, fill_holes, keep_largest,
+    ClassMap, Connectivity, Grouping, Input, LabelError, MinimumSize, fill_holes, keep_largest,
     keep_largest_per_label, remove_small,
 };
-use crate::label::{Label, LabelTable};
+use crate::label::{Label, LabelTable, RunnerUp};
 use crate::preprocess::{Plan, PlanError, Trace};
 use crate::volume::{Grid, Header, Volume, VolumeError};
 
@@ -122,32 +122,123 @@ impl Channels {
         self.first
     }
 
-    /// Bytes that the image takes while the network runs: the channels, and the labels on both
-    /// grids.
+    /// Whether the voxels of the prepared image are larger, so that it is worth to know which class
+    /// comes second.
+    pub fn is_coarser(&self) -> bool {
+        self.first.as_ref().is_some_and(|(_, t)| t.is_coarser())
+    }
+
+    /// Bytes that the image takes while the network runs: the channels, the labels on both grids,
+    /// and what comes second on that of the network.
     pub fn held_bytes(&self) -> u64 {
-        let voxels = self
-            .first
-            .as_ref()
-            .map_or(0, |(_, t)| t.prepared.voxels() + t.native.voxels());
-        4 * self.data.len() as u64 + (size_of::<Label>() * voxels) as u64
+        let labels = self.first.as_ref().map_or(0, |(_, trace)| {
+            let second = if trace.is_coarser() {
+                size_of::<RunnerUp>()
+            } else {
+                0
+            };
+            let prepared = size_of::<Label>() + second;
+            prepared * trace.prepared.voxels() + size_of::<Label>() * trace.native.voxels()
+        });
+        4 * self.data.len() as u64 + labels as u64
     }
 }
 
-/// The classes of a network, `[x, y, z]` with the last axis fastest, as a volume of label values.
+/// The classes of a network as a volume of label values.
 ///
 /// # Errors
 ///
 /// [`VolumeError::DataLength`] when there are not as many as voxels.
 pub fn labels(
-    classes: &[Label],
+    map: &ClassMap,
     grid: &Grid,
     table: &LabelTable,
 ) -> Result<Volume<Label>, VolumeError> {
-    let mut labels = Volume::from_c_order(grid.clone(), classes)?;
+    let mut labels = Volume::from_c_order(grid.clone(), &map.classes)?;
     for label in labels.data_mut() {
-        if let Some(entry) = table.0.get(usize::from(*label)) {
-            *label = entry.value;
-        }
+        *label = value(table, *label);
     }
     Ok(labels)
+}
+
+/// What stands for a class in label maps.
+fn value(table: &LabelTable, class: Label) -> Label {
+    let entry = table.0.get(usize::from(class));
+    entry.map_or(class, |entry| entry.value)
+}
+
+/// Labels, which are those of `map` after cleaning, on the native grid. What comes second in a voxel
+/// counts where prepared voxels are larger, unless cleaning changed the voxel.
+///
+/// # Errors
+///
+/// Those of [`Trace::restore_labels`].
+pub fn restore(
+    labels: &Volume<Label>,
+    map: &ClassMap,
+    trace: &Trace,
+    table: &LabelTable,
+) -> Result<Volume<Label>, PlanError> {
+    if map.second.is_empty() {
+        return trace.restore_labels(labels);
+    }
+    let before = self::labels(map, &trace.prepared, table)?;
+    let mut second = Volume::from_c_order(trace.prepared.clone(), &map.second)?;
+    let changes = before.data().iter().zip(labels.data());
+    for (second, (before, after)) in second.data_mut().iter_mut().zip(changes) {
+        *second = match before == after {
+            true => second.with_label(value(table, second.label)),
+            false => RunnerUp::default(),
+        };
+    }
+    trace.restore_labels_by_share(labels, &second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::label::LabelEntry;
+    use crate::preprocess::{Interpolation, Step};
+    use crate::volume::Affine;
+
+    /// Two prepared voxels along x stand for four: 0 and 5, with 5 second in the first.
+    #[test]
+    fn what_comes_second_counts_unless_cleaning_changed_the_voxel() -> Result<(), PlanError> {
+        let native = Grid {
+            shape: [4, 1, 1],
+            affine: Affine::IDENTITY,
+        };
+        let step = Step::Resample {
+            spacing: [2.0, 1.0, 1.0],
+            interpolation: Interpolation::Trilinear,
+        };
+        let plan = Plan { steps: vec![step] };
+        let trace = plan.apply(Volume::new(native, vec![1.0; 4])?)?.trace;
+        assert_eq!(trace.prepared.shape, [2, 1, 1]);
+        let table = LabelTable(
+            [0, 5]
+                .map(|value| LabelEntry {
+                    value,
+                    name: String::new(),
+                    color: [0; 3],
+                })
+                .into(),
+        );
+        let mut map = ClassMap {
+            classes: vec![0, 1],
+            second: vec![RunnerUp::new(1, 0.45), RunnerUp::new(0, 0.0)],
+        };
+        let restored = |map: &ClassMap, labels: [Label; 2]| {
+            let labels = Volume::new(trace.prepared.clone(), labels.to_vec())?;
+            Ok::<_, PlanError>(restore(&labels, map, &trace, &table)?.into_parts().1)
+        };
+        // At the second voxel: 3/4 * 0.45 + 1/4 of 5.
+        assert_eq!(restored(&map, [0, 5])?, [0, 5, 5, 5]);
+        // As if the second voxel had been filled, or the first one emptied.
+        map.classes = vec![1, 1];
+        assert_eq!(restored(&map, [0, 5])?, [0, 0, 5, 5]);
+        map.second.clear();
+        assert_eq!(restored(&map, [0, 5])?, [0, 0, 5, 5]);
+        Ok(())
+    }
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use amaes_core::infer::sliding_window::{SlidingWindow, Weighting};
 use amaes_core::infer::tile::TilePlan;
-use amaes_core::infer::{InferError, InferOptions, Input, Method, class_map};
+use amaes_core::infer::{InferError, InferOptions, Input, Method, class_map, score_map};
 use amaes_core::label::Label;
 use amaes_core::model::{MeshNetConfig, MeshNetLayer, Model, Spec, UNetConfig};
 use amaes_core::nn::Activation;
@@ -40,6 +40,7 @@ fn run(model: &Model, spec: &Spec, input: Input<'_>, options: &InferOptions) -> 
         ControlFlow::Continue(())
     })
     .expect("inference")
+    .classes
 }
 
 fn model(spec: &Spec, device: &Device) -> Model {
@@ -175,6 +176,63 @@ fn one_window_is_the_whole_volume_and_many_agree_inside() {
         differing(&whole, &many) > 0,
         "windows of a network with norm must differ"
     );
+}
+
+#[test]
+fn what_comes_second_is_that_of_the_scores() {
+    let device = Device::flex();
+    let spec = Spec::UNet(UNetConfig {
+        filters: 4,
+        ..UNetConfig::b(1, 5)
+    });
+    let model = model(&spec, &device);
+    // Smaller than a window along one axis.
+    let shape = [30, 20, 11];
+    let data = image(1, shape, &device);
+    let input = Input {
+        data: &data,
+        channels: 1,
+        shape,
+    };
+    let options = InferOptions {
+        window: SlidingWindow {
+            patch: [16; 3],
+            ..Default::default()
+        },
+        second: true,
+        ..Default::default()
+    };
+    let go_on = &mut |_| ControlFlow::Continue(());
+    let map = class_map(&model, &spec, input, &options, &device, go_on).expect("inference");
+    let scores = score_map(&model, &spec, input, &options, &device, go_on).expect("inference");
+    assert_eq!(map.second.len(), input.voxels());
+    for (i, (&first, second)) in map.classes.iter().zip(&map.second).enumerate() {
+        let of = |class: usize| scores[class * input.voxels() + i];
+        let mut order: Vec<usize> = (0..5).collect();
+        order.sort_by(|&a, &b| of(b).total_cmp(&of(a)));
+        let share = 1.0 / (1.0 + f64::from(of(order[0]) - of(order[1])).exp());
+        assert!(
+            (second.share() - share).abs() < 1e-4,
+            "{i}: {share}, {second:?}"
+        );
+        // Sums of another order may take another of two that are as good as equal.
+        let near = |a: usize, b: usize| of(a) - of(b) < 1e-4;
+        assert!(
+            usize::from(first) == order[0] || near(order[0], order[1]),
+            "{i}"
+        );
+        let is = usize::from(second.label) == order[1];
+        assert!(
+            is || near(order[0], order[1]) || near(order[1], order[2]),
+            "{i}"
+        );
+    }
+    let options = InferOptions {
+        second: false,
+        ..options
+    };
+    let without = class_map(&model, &spec, input, &options, &device, go_on).expect("inference");
+    assert_eq!((without.classes, without.second.len()), (map.classes, 0));
 }
 
 #[test]

@@ -42,8 +42,9 @@ fn segment(opened: &Opened, path: &Path, image: &Path, options: &InferOptions) -
         shape: prepared.volume.grid().shape,
     };
     let mut go_on = |_| ControlFlow::Continue(());
-    let classes = class_map(&model, &file.spec, input, options, &device, &mut go_on).expect("run");
-    let labels = Volume::from_c_order(prepared.volume.grid().clone(), &classes).expect("labels");
+    let map = class_map(&model, &file.spec, input, options, &device, &mut go_on).expect("run");
+    let labels =
+        Volume::from_c_order(prepared.volume.grid().clone(), &map.classes).expect("labels");
     prepared
         .trace
         .restore_labels(&labels)

@@ -128,7 +128,7 @@ impl Segmenter {
         timings.prepare -= timings.read;
 
         let clock = Clock::start();
-        let classes = class_map(
+        let map = class_map(
             &self.model,
             &self.spec,
             channels.input().ok_or_else(none)?,
@@ -141,13 +141,14 @@ impl Segmenter {
         clock.stop(&mut timings.network);
 
         let clock = Clock::start();
-        let mut labels =
-            segment::labels(&classes, &trace.prepared, &self.table).with_path(first)?;
-        drop(classes);
+        let mut labels = segment::labels(&map, &trace.prepared, &self.table).with_path(first)?;
         self.options.cleaning.apply(&mut labels).with_path(first)?;
         let (labels, header) = match self.options.space {
             Space::Prepared => (labels, header.on_grid(&trace.prepared)),
-            Space::Native => (trace.restore_labels(&labels).with_path(first)?, header),
+            Space::Native => {
+                let native = segment::restore(&labels, &map, &trace, &self.table);
+                (native.with_path(first)?, header)
+            }
         };
         let report = self.measure(&labels, first)?;
         clock.stop(&mut timings.finish);
@@ -171,9 +172,11 @@ impl Segmenter {
         Ok(channels)
     }
 
-    /// The process's memory limit less what the image takes.
+    /// What the way back to the native grid needs; the process's memory limit less what the image
+    /// takes.
     fn infer_options(&self, channels: &Channels) -> InferOptions {
         let mut options = self.options.infer.clone();
+        options.second = self.options.space == Space::Native && channels.is_coarser();
         if let Some(limit) = options.memory_limit {
             let held = OVERHEAD + channels.held_bytes();
             options.memory_limit = Some(limit.saturating_sub(held).max(LEAST));

@@ -175,7 +175,9 @@ impl Session {
             let (expected, found) = (spec.in_channels(), input.channels);
             return Err(InferError::Channels { expected, found }.into());
         }
-        let pieces = Pieces::plan(model, spec, input.shape, &self.options.infer(&self.network))?;
+        let mut options = self.options.infer(&self.network);
+        options.second = channels.is_coarser();
+        let pieces = Pieces::plan(model, spec, input.shape, &options)?;
         let count = pieces.count();
         self.state = State::Running(Box::new(Running {
             assembly: RefCell::new(pieces.assembly(spec)),
@@ -252,13 +254,13 @@ impl Session {
         let Running {
             channels, assembly, ..
         } = *running;
-        let classes = assembly.into_inner().finish()?;
+        let map = assembly.into_inner().finish()?;
         let origin = channels.into_origin();
         let (header, trace) = origin.ok_or_else(|| Error::order("no channel was given"))?;
-        let mut prepared = segment::labels(&classes, &trace.prepared, &self.network.file.labels)?;
-        drop(classes);
+        let table = &self.network.file.labels;
+        let mut prepared = segment::labels(&map, &trace.prepared, table)?;
         self.options.cleaning.apply(&mut prepared)?;
-        let native = trace.restore_labels(&prepared)?;
+        let native = segment::restore(&prepared, &map, &trace, table)?;
         self.state = State::Done(Box::new(Labelled {
             header,
             trace,

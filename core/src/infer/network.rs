@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use super::InferError;
+use super::class_map::ClassMap;
+use super::error::InferError;
 use super::host::{Blocking, Host, data, now, report};
 use super::piece::{Pieces, Share};
 use super::sliding_window::{self, SlidingWindow};
@@ -122,6 +123,9 @@ pub struct InferOptions {
     /// Pieces that run at the same time, where a caller shares them out. Tiles share the memory;
     /// windows do not shrink for it, since the labels would change.
     pub workers: usize,
+    /// Whether the class that comes second is kept, for labels of larger voxels to come back
+    /// smoothly.
+    pub second: bool,
 }
 
 impl Default for InferOptions {
@@ -132,6 +136,7 @@ impl Default for InferOptions {
             memory_limit: None,
             max_tensor_bytes: u64::MAX,
             workers: 1,
+            second: false,
         }
     }
 }
@@ -148,8 +153,7 @@ pub struct Progress {
 /// Where progress goes; it may ask to stop.
 pub type OnProgress<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
 
-/// The class of each voxel: the network's output channel with the largest value, the first of
-/// equals. `[x, y, z]`, last axis fastest.
+/// The class of each voxel.
 ///
 /// # Errors
 ///
@@ -162,7 +166,7 @@ pub fn class_map(
     options: &InferOptions,
     device: &Device,
     progress: OnProgress<'_>,
-) -> Result<Vec<Label>, InferError> {
+) -> Result<ClassMap, InferError> {
     let mut host = Blocking(progress);
     now(class_map_async(
         model, spec, input, options, device, &mut host,
@@ -181,7 +185,7 @@ pub async fn class_map_async<H: Host>(
     options: &InferOptions,
     device: &Device,
     host: &mut H,
-) -> Result<Vec<Label>, InferError> {
+) -> Result<ClassMap, InferError> {
     input.validate(spec.in_channels())?;
     let pieces = Pieces::plan(model, spec, input.shape, options)?;
     let mut assembly = pieces.assembly(spec);

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use burn::tensor::Device;
 
+use super::class_map::ClassMap;
 use super::host::{Host, report};
 use super::network::{self, Progress};
 use super::sliding_window::{Sums, Windows};
@@ -17,6 +18,7 @@ use crate::model::{Model, Spec};
 #[derive(Clone, Debug)]
 pub struct Pieces {
     shape: [usize; 3],
+    second: bool,
     how: How,
 }
 
@@ -78,7 +80,11 @@ impl Pieces {
         if matches!(how, How::Whole) {
             network::check_whole(spec, shape, options)?;
         }
-        Ok(Self { shape, how })
+        Ok(Self {
+            shape,
+            second: options.second,
+            how,
+        })
     }
 
     /// Number of pieces.
@@ -196,7 +202,7 @@ impl Pieces {
         Assembly {
             pieces: self.clone(),
             next: 0,
-            classes: vec![0; self.shape.iter().product()],
+            map: ClassMap::new(self.shape.iter().product(), self.second && sums.is_some()),
             sums,
         }
     }
@@ -207,7 +213,7 @@ pub struct Assembly {
     pieces: Pieces,
     /// The piece that comes next: sums do not depend on who is first.
     next: usize,
-    classes: Vec<Label>,
+    map: ClassMap,
     sums: Option<Sums>,
 }
 
@@ -229,16 +235,18 @@ impl Assembly {
                 if logits.len() != windows.values(sums) {
                     return Err(misfit());
                 }
-                windows.add(piece, logits, sums, shape, &mut self.classes);
+                windows.add(piece, logits, sums, shape, &mut self.map);
             }
             (How::Tiles(columns), Output::Classes(classes), None) => {
                 if classes.len() != columns.voxels(piece) {
                     return Err(misfit());
                 }
-                columns.put(piece, classes, &mut self.classes);
+                columns.put(piece, classes, &mut self.map.classes);
             }
-            (How::Whole, Output::Classes(classes), None) if classes.len() == self.classes.len() => {
-                self.classes.copy_from_slice(classes);
+            (How::Whole, Output::Classes(classes), None)
+                if classes.len() == self.map.classes.len() =>
+            {
+                self.map.classes.copy_from_slice(classes);
             }
             _ => return Err(misfit()),
         }
@@ -246,14 +254,14 @@ impl Assembly {
         Ok(())
     }
 
-    /// The class of each voxel, `[x, y, z]`.
+    /// The class of each voxel.
     ///
     /// # Errors
     ///
     /// [`InferError::Device`] where a piece is missing.
-    pub fn finish(self) -> Result<Vec<Label>, InferError> {
+    pub fn finish(self) -> Result<ClassMap, InferError> {
         match self.next == self.pieces.count() {
-            true => Ok(self.classes),
+            true => Ok(self.map),
             false => Err(InferError::Device(format!(
                 "piece {} is missing",
                 self.next

@@ -7,8 +7,8 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::host::{Host, data};
-use super::{InferError, InferOptions};
-use crate::label::Label;
+use super::{ClassMap, InferError, InferOptions};
+use crate::label::{Label, RunnerUp};
 use crate::model::{Model, Spec};
 
 /// How much a voxel of a window counts.
@@ -209,7 +209,16 @@ impl Windows {
 
     /// The slab that windows are summed in.
     pub(super) fn sums(&self, classes: usize) -> Sums {
-        Sums::new(classes, self.patch[0], [self.padded[1], self.padded[2]])
+        let weights = [0, 1, 2].map(|a| {
+            let mut sums = vec![0.0; self.padded[a]];
+            for &start in &self.starts[a] {
+                for (sum, weight) in sums[start..].iter_mut().zip(&self.weights[a]) {
+                    *sum += weight;
+                }
+            }
+            sums
+        });
+        Sums::new(classes, self.patch[0], weights)
     }
 
     /// Number of logits of a window.
@@ -254,7 +263,7 @@ impl Windows {
         logits: &[f32],
         sums: &mut Sums,
         shape: [usize; 3],
-        out: &mut [Label],
+        out: &mut ClassMap,
     ) {
         let [x, y, z] = self.start(index);
         sums.add(logits, self.patch, [y, z], &self.weights);
@@ -294,15 +303,19 @@ async fn values<H: Host>(logits: Tensor<5>) -> Result<Vec<f32>, InferError> {
 /// Weighted sums of logits over a slab of planes: `[classes, planes, y, z]`.
 pub(super) struct Sums {
     values: Vec<f32>,
+    /// Weights of all windows together at a voxel: the product of its three numbers.
+    weights: [Vec<f32>; 3],
     classes: usize,
     planes: usize,
     size: [usize; 2],
 }
 
 impl Sums {
-    fn new(classes: usize, planes: usize, size: [usize; 2]) -> Self {
+    fn new(classes: usize, planes: usize, weights: [Vec<f32>; 3]) -> Self {
+        let size = [weights[1].len(), weights[2].len()];
         Self {
             values: vec![0.0; classes * planes * size[0] * size[1]],
+            weights,
             classes,
             planes,
             size,
@@ -327,18 +340,36 @@ impl Sums {
     }
 
     /// Decides the planes `start..end` of the volume, the slab's first, and moves the slab on.
-    fn decide(&mut self, start: usize, end: usize, shape: [usize; 3], out: &mut [Label]) {
+    fn decide(&mut self, start: usize, end: usize, shape: [usize; 3], out: &mut ClassMap) {
         let [ny, nz] = self.size;
         let (plane, class) = (ny * nz, self.planes * ny * nz);
         for x in start..end.min(shape[0]) {
             for y in 0..shape[1] {
                 let from = (x - start) * plane + y * nz;
                 let to = (x * shape[1] + y) * shape[2];
-                for (z, label) in out[to..to + shape[2]].iter_mut().enumerate() {
+                for (z, label) in out.classes[to..to + shape[2]].iter_mut().enumerate() {
                     let value = |c: usize| self.values[c * class + from + z];
                     let best =
                         (1..self.classes).fold(0, |b, c| if value(c) > value(b) { c } else { b });
                     *label = best as Label;
+                }
+                if out.second.is_empty() {
+                    continue;
+                }
+                let across = self.weights[0][x] * self.weights[1][y];
+                let rows = out.second[to..to + shape[2]]
+                    .iter_mut()
+                    .zip(&self.weights[2]);
+                for (z, (second, weight)) in rows.enumerate() {
+                    let value = |c: usize| self.values[c * class + from + z];
+                    let best = usize::from(out.classes[to + z]);
+                    let others = (0..self.classes).filter(|&c| c != best);
+                    if let Some(next) =
+                        others.reduce(|b, c| if value(c) > value(b) { c } else { b })
+                    {
+                        let ahead = (value(best) - value(next)) / (weight * across);
+                        *second = RunnerUp::new(next as Label, 1.0 / (1.0 + ahead.exp()));
+                    }
                 }
             }
         }
@@ -366,16 +397,25 @@ mod tests {
     fn sums_decide_by_the_weighted_mean() {
         let patch = [2, 1, 2];
         let weights = [vec![1.0, 1.0], vec![1.0], vec![1.0, 3.0]];
-        let mut sums = Sums::new(2, 2, [1, 3]);
+        let mut sums = Sums::new(2, 2, [vec![1.0; 2], vec![1.0], vec![1.0, 4.0, 3.0]]);
         // Class 0 is 0 everywhere; class 1 is 1 in the first window and -0.5 in the second.
         let window = |v: f32| [vec![0.0; 4], vec![v; 4]].concat();
         sums.add(&window(1.0), patch, [0, 0], &weights);
         sums.add(&window(-0.5), patch, [0, 1], &weights);
-        let mut out = vec![9; 6];
+        let mut out = ClassMap {
+            classes: vec![9; 6],
+            second: vec![RunnerUp::new(9, 0.0); 6],
+        };
         sums.decide(0, 1, [2, 1, 3], &mut out);
         // The middle voxel: 3 * 1 - 1 * 0.5 > 0.
-        assert_eq!(out, [1, 1, 0, 9, 9, 9]);
+        assert_eq!(out.classes, [1, 1, 0, 9, 9, 9]);
         sums.decide(1, 2, [2, 1, 3], &mut out);
-        assert_eq!(out, [1, 1, 0, 1, 1, 0]);
+        assert_eq!(out.classes, [1, 1, 0, 1, 1, 0]);
+        // Softmax of the mean logits: 1 and 0, 0.625 and 0, 0 and -0.5.
+        let second = [(0, 0.268_941), (0, 0.348_645), (1, 0.377_541)];
+        for (found, (label, share)) in out.second.iter().zip(second.iter().cycle()) {
+            assert_eq!(found.label, *label);
+            assert!((found.share() - share).abs() < 2e-5, "{found:?}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use crate::label::{Label, RunnerUp};
 use crate::volume::Affine;
 
 use super::error::{PlanError, checked_voxels, filled};
@@ -75,17 +76,20 @@ pub(super) fn nearest<T: Copy>(
     })
 }
 
-/// For each voxel of a target of shape `target` the value that has the greatest trilinear weight
-/// among the source voxels about it; of equals the nearest. `outside` where the source does not
-/// reach. `map` takes target voxels to source voxels.
-pub(super) fn vote<T: Copy + PartialEq>(
-    source: &[T],
+/// For each voxel of a target of shape `target` the label that has the greatest trilinear weight
+/// among the source voxels about it; of equals the nearest. Where `second` is given, a source voxel
+/// counts for two labels by their shares. 0 where the source does not reach. `map` takes target
+/// voxels to source voxels.
+pub(super) fn vote(
+    labels: &[Label],
+    second: Option<&[RunnerUp]>,
     shape: [usize; 3],
     target: [usize; 3],
     map: &Affine,
-    outside: T,
-) -> Result<Vec<T>, PlanError> {
-    within(shape, target, map, outside, |p| heaviest(source, shape, p))
+) -> Result<Vec<Label>, PlanError> {
+    within(shape, target, map, 0, |p| {
+        heaviest(labels, second, shape, p)
+    })
 }
 
 /// `value` of the position in the source of each target voxel that lies in a source voxel.
@@ -111,8 +115,13 @@ fn within<T: Copy>(
     Ok(out)
 }
 
-/// The value with the greatest trilinear weight about a position within half a voxel of `source`.
-fn heaviest<T: Copy + PartialEq>(source: &[T], shape: [usize; 3], p: [f64; 3]) -> T {
+/// The label with the greatest trilinear weight about a position within half a voxel of the source.
+fn heaviest(
+    labels: &[Label],
+    second: Option<&[RunnerUp]>,
+    shape: [usize; 3],
+    p: [f64; 3],
+) -> Label {
     let stride = [1, shape[0], shape[0] * shape[1]];
     let (mut first, mut next, mut share) = (0, [0; 3], [0.0; 3]);
     for a in 0..3 {
@@ -123,30 +132,45 @@ fn heaviest<T: Copy + PartialEq>(source: &[T], shape: [usize; 3], p: [f64; 3]) -
         next[a] = if low + 1 < shape[a] { stride[a] } else { 0 };
     }
     let bit = |corner: usize, a: usize| (corner >> a) & 1;
-    let values: [T; 8] = std::array::from_fn(|corner| {
-        source[first + (0..3).map(|a| bit(corner, a) * next[a]).sum::<usize>()]
+    let corners: [usize; 8] = std::array::from_fn(|corner| {
+        first + (0..3).map(|a| bit(corner, a) * next[a]).sum::<usize>()
     });
-    if values.iter().all(|v| *v == values[0]) {
-        return values[0];
+    let firsts = corners.map(|voxel| labels[voxel]);
+    // No second label outweighs the first of all.
+    if firsts.iter().all(|label| *label == firsts[0]) {
+        return firsts[0];
     }
-    let weight = |value: T| -> f64 {
-        let of = |corner: usize| -> f64 {
-            let shares = (0..3).map(|a| match bit(corner, a) {
-                1 => share[a],
-                _ => 1.0 - share[a],
-            });
-            shares.product()
+    let seconds = second.map(|second| corners.map(|voxel| second[voxel]));
+    let weights: [f64; 8] = std::array::from_fn(|corner| {
+        let shares = (0..3).map(|a| match bit(corner, a) {
+            1 => share[a],
+            _ => 1.0 - share[a],
+        });
+        shares.product()
+    });
+    let weight = |label: Label| -> f64 {
+        let of = |corner: usize| {
+            let other = seconds.map(|s| s[corner]).unwrap_or_default();
+            let mut of = 0.0;
+            if firsts[corner] == label {
+                of += 1.0 - other.share();
+            }
+            if other.label == label {
+                of += other.share();
+            }
+            weights[corner] * of
         };
-        (0..8).filter(|&c| values[c] == value).map(of).sum()
+        (0..8).map(of).sum()
     };
     let nearest = (0..3)
         .map(|a| usize::from(share[a] >= 0.5) << a)
         .sum::<usize>();
-    let mut best = (values[nearest], weight(values[nearest]));
-    for value in values {
-        let of = weight(value);
+    let mut best = (firsts[nearest], weight(firsts[nearest]));
+    let seconds = seconds.iter().flatten().map(|s| s.label);
+    for label in firsts.into_iter().chain(seconds) {
+        let of = weight(label);
         if of > best.1 {
-            best = (value, of);
+            best = (label, of);
         }
     }
     best.0

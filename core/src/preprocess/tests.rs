@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::label::Label;
+use crate::label::{Label, RunnerUp};
 use crate::metric::dice;
 use crate::volume::{Affine, Grid, Orientation, Volume};
 
@@ -301,36 +301,54 @@ fn labels_of_larger_voxels_come_back_by_their_weight() -> Result<(), PlanError> 
     let (grid, trace) = (prepared.volume.grid(), &prepared.trace);
     // Four labels without any order (a linear congruential generator).
     let mut state = 7u32;
+    let mut draw = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state
+    };
     let labels: Vec<Label> = (0..grid.voxels())
+        .map(|_| (draw() >> 30) as Label)
+        .collect();
+    let second: Vec<RunnerUp> = (0..grid.voxels())
         .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 30) as Label
+            RunnerUp::new(
+                (draw() >> 30) as Label,
+                0.5 * (draw() >> 16) as f32 / 65536.0,
+            )
         })
         .collect();
-    let labels = Volume::new(grid.clone(), labels)?;
-    let back = trace.restore_labels(&labels)?;
-    let scores = (0..4)
-        .map(|label| {
-            let is = labels
-                .data()
-                .iter()
-                .map(|&l| f32::from(u8::from(l == label)));
-            let map = Volume::new(grid.clone(), is.collect())?;
-            trace.restore_scores(&map)
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut found = [0; 4];
-    for (i, &label) in back.data().iter().enumerate() {
-        let of = |label: usize| scores[label].data()[i];
-        let most = (0..4).map(of).fold(0.0, f32::max);
-        if most > 0.0 {
-            assert!(of(usize::from(label)) > most - 1e-5, "voxel {i}");
-            found[usize::from(label)] += 1;
-        } else {
-            assert_eq!(label, 0);
+    for by_share in [false, true] {
+        let first = Volume::new(grid.clone(), labels.clone())?;
+        let back = match by_share {
+            true => {
+                let second = Volume::new(grid.clone(), second.clone())?;
+                trace.restore_labels_by_share(&first, &second)?
+            }
+            false => trace.restore_labels(&first)?,
+        };
+        let scores = (0..4)
+            .map(|label| {
+                let score = |(&first, second): (&Label, &RunnerUp)| {
+                    let share = if by_share { second.share() as f32 } else { 0.0 };
+                    let is = |l: Label| f32::from(u8::from(l == label));
+                    (1.0 - share) * is(first) + share * is(second.label)
+                };
+                let map = labels.iter().zip(&second).map(score).collect();
+                trace.restore_scores(&Volume::new(grid.clone(), map)?)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut found = [0; 4];
+        for (i, &label) in back.data().iter().enumerate() {
+            let of = |label: usize| scores[label].data()[i];
+            let most = (0..4).map(of).fold(0.0, f32::max);
+            if most > 0.0 {
+                assert!(of(usize::from(label)) > most - 1e-5, "voxel {i}");
+                found[usize::from(label)] += 1;
+            } else {
+                assert_eq!(label, 0);
+            }
         }
+        assert!(found.iter().all(|&n| n > 50), "{found:?}");
     }
-    assert!(found.iter().all(|&n| n > 50), "{found:?}");
     Ok(())
 }
 

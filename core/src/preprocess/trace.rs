@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::label::Label;
+use crate::label::{Label, RunnerUp};
 use crate::volume::{Affine, Grid, Orientation, Volume};
 
 use super::conform::ByteScaling;
@@ -89,6 +89,7 @@ impl Trace {
     /// Exact where the plan only reoriented and cropped. Where prepared voxels are larger, each
     /// native voxel takes the label that has the greatest trilinear weight about it, so that
     /// borders have no steps of the larger voxels; otherwise that of the nearest prepared voxel.
+    /// [`restore_labels_by_share`](Self::restore_labels_by_share) knows more of large voxels.
     ///
     /// # Errors
     ///
@@ -96,19 +97,43 @@ impl Trace {
     /// [`PlanError::OutOfMemory`] for the native grid.
     pub fn restore_labels(&self, labels: &Volume<Label>) -> Result<Volume<Label>, PlanError> {
         let shape = check(labels, &self.prepared)?;
-        let restore = if self.is_coarser() { vote } else { nearest };
-        let data = restore(
+        let (labels, target, map) = (labels.data(), self.native.shape, &self.to_prepared);
+        let data = match self.is_coarser() {
+            true => vote(labels, None, shape, target, map)?,
+            false => nearest(labels, shape, target, map, 0)?,
+        };
+        Ok(Volume::new(self.native.clone(), data)?)
+    }
+
+    /// [`restore_labels`](Self::restore_labels) where it is known how near another label is in each
+    /// prepared voxel: of voxels that are [larger](Self::is_coarser), both labels count by their
+    /// shares, as if their probabilities were interpolated. `second` is not used otherwise.
+    ///
+    /// # Errors
+    ///
+    /// As [`restore_labels`](Self::restore_labels), of both volumes.
+    pub fn restore_labels_by_share(
+        &self,
+        labels: &Volume<Label>,
+        second: &Volume<RunnerUp>,
+    ) -> Result<Volume<Label>, PlanError> {
+        if !self.is_coarser() {
+            return self.restore_labels(labels);
+        }
+        let shape = check(labels, &self.prepared)?;
+        check(second, &self.prepared)?;
+        let data = vote(
             labels.data(),
+            Some(second.data()),
             shape,
             self.native.shape,
             &self.to_prepared,
-            0,
         )?;
         Ok(Volume::new(self.native.clone(), data)?)
     }
 
     /// Whether a step to the next native voxel is, along some axis, well below a prepared voxel.
-    fn is_coarser(&self) -> bool {
+    pub fn is_coarser(&self) -> bool {
         let step = |axis: usize| self.to_prepared.0.map(|row| row[axis].powi(2)).iter().sum();
         (0..3)
             .map(step)

@@ -143,7 +143,7 @@ fn segment(
     };
     let mut on = |_| ControlFlow::Continue(());
     let path = &task.cases.dataset.cases[index].channels[0];
-    let classes = class_map(
+    let map = class_map(
         model,
         &task.spec,
         input,
@@ -152,7 +152,7 @@ fn segment(
         &mut on,
     )
     .with_path(path)?;
-    Ok(Volume::from_c_order(case.grid.clone(), &classes).with_path(path)?)
+    Ok(Volume::from_c_order(case.grid.clone(), &map.classes).with_path(path)?)
 }
 
 fn volume(case: &Prepared, labels: &[u8]) -> Volume<Label> {
