@@ -144,54 +144,87 @@ impl Channels {
     }
 }
 
-/// The classes of a network as a volume of label values.
-///
-/// # Errors
-///
-/// [`VolumeError::DataLength`] when there are not as many as voxels.
-pub fn labels(
-    map: &ClassMap,
-    grid: &Grid,
-    table: &LabelTable,
-) -> Result<Volume<Label>, VolumeError> {
-    let mut labels = Volume::from_c_order(grid.clone(), &map.classes)?;
-    for label in labels.data_mut() {
-        *label = value(table, *label);
-    }
-    Ok(labels)
+/// Labels on the grid that the network saw, and what they need to come back from there.
+#[derive(Clone, Debug)]
+pub struct PreparedLabels {
+    labels: Volume<Label>,
+    /// What comes second in each voxel, where that is known.
+    second: Option<Volume<RunnerUp>>,
 }
 
-/// What stands for a class in label maps.
-fn value(table: &LabelTable, class: Label) -> Label {
-    let entry = table.0.get(usize::from(class));
-    entry.map_or(class, |entry| entry.value)
-}
-
-/// Labels, which are those of `map` after cleaning, on the native grid. What comes second in a voxel
-/// counts where prepared voxels are larger, unless cleaning changed the voxel.
-///
-/// # Errors
-///
-/// Those of [`Trace::restore_labels`].
-pub fn restore(
-    labels: &Volume<Label>,
-    map: &ClassMap,
-    trace: &Trace,
-    table: &LabelTable,
-) -> Result<Volume<Label>, PlanError> {
-    if map.second.is_empty() {
-        return trace.restore_labels(labels);
-    }
-    let before = self::labels(map, &trace.prepared, table)?;
-    let mut second = Volume::from_c_order(trace.prepared.clone(), &map.second)?;
-    let changes = before.data().iter().zip(labels.data());
-    for (second, (before, after)) in second.data_mut().iter_mut().zip(changes) {
-        *second = match before == after {
-            true => second.with_label(value(table, second.label)),
-            false => RunnerUp::default(),
+impl PreparedLabels {
+    /// The classes of a network as label values.
+    ///
+    /// # Errors
+    ///
+    /// [`VolumeError::DataLength`] when there are not as many as voxels.
+    pub fn new(map: ClassMap, grid: &Grid, table: &LabelTable) -> Result<Self, VolumeError> {
+        let value = |class: Label| {
+            let entry = table.0.get(usize::from(class));
+            entry.map_or(class, |entry| entry.value)
         };
+        let ClassMap { classes, second } = map;
+        let mut labels = Volume::from_c_order(grid.clone(), &classes)?;
+        drop(classes);
+        for label in labels.data_mut() {
+            *label = value(*label);
+        }
+        let second = match second.is_empty() {
+            true => None,
+            false => {
+                let mut second = Volume::from_c_order(grid.clone(), &second)?;
+                for second in second.data_mut() {
+                    second.label = value(second.label);
+                }
+                Some(second)
+            }
+        };
+        Ok(Self { labels, second })
     }
-    trace.restore_labels_by_share(labels, &second)
+
+    /// Cleans the labels. In voxels that this changes, nothing comes second.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Cleaning::apply`].
+    pub fn clean(&mut self, cleaning: &Cleaning) -> Result<(), LabelError> {
+        self.change(|labels| cleaning.apply(labels))
+    }
+
+    fn change<E>(
+        &mut self,
+        change: impl FnOnce(&mut Volume<Label>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(second) = &mut self.second else {
+            return change(&mut self.labels);
+        };
+        let before = self.labels.clone();
+        change(&mut self.labels)?;
+        let labels = before.data().iter().zip(self.labels.data());
+        for (second, (before, after)) in second.data_mut().iter_mut().zip(labels) {
+            if before != after {
+                *second = RunnerUp::default();
+            }
+        }
+        Ok(())
+    }
+
+    /// The labels on the native grid. What comes second counts where prepared voxels are larger.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Trace::restore_labels`].
+    pub fn restore(&self, trace: &Trace) -> Result<Volume<Label>, PlanError> {
+        match &self.second {
+            Some(second) => trace.restore_labels_by_share(&self.labels, second),
+            None => trace.restore_labels(&self.labels),
+        }
+    }
+
+    /// The labels themselves.
+    pub fn into_volume(self) -> Volume<Label> {
+        self.labels
+    }
 }
 
 #[cfg(test)]
@@ -224,21 +257,24 @@ mod tests {
                 })
                 .into(),
         );
-        let mut map = ClassMap {
-            classes: vec![0, 1],
-            second: vec![RunnerUp::new(1, 0.45), RunnerUp::new(0, 0.0)],
+        let restored = |classes: [Label; 2], second: &[RunnerUp], cleaned: [Label; 2]| {
+            let map = ClassMap {
+                classes: classes.into(),
+                second: second.into(),
+            };
+            let mut labels = PreparedLabels::new(map, &trace.prepared, &table)?;
+            labels.change(|labels| {
+                labels.data_mut().copy_from_slice(&cleaned);
+                Ok::<_, PlanError>(())
+            })?;
+            Ok::<_, PlanError>(labels.restore(&trace)?.into_parts().1)
         };
-        let restored = |map: &ClassMap, labels: [Label; 2]| {
-            let labels = Volume::new(trace.prepared.clone(), labels.to_vec())?;
-            Ok::<_, PlanError>(restore(&labels, map, &trace, &table)?.into_parts().1)
-        };
+        let second = [RunnerUp::new(1, 0.45), RunnerUp::new(0, 0.0)];
         // At the second voxel: 3/4 * 0.45 + 1/4 of 5.
-        assert_eq!(restored(&map, [0, 5])?, [0, 5, 5, 5]);
+        assert_eq!(restored([0, 1], &second, [0, 5])?, [0, 5, 5, 5]);
         // As if the second voxel had been filled, or the first one emptied.
-        map.classes = vec![1, 1];
-        assert_eq!(restored(&map, [0, 5])?, [0, 0, 5, 5]);
-        map.second.clear();
-        assert_eq!(restored(&map, [0, 5])?, [0, 0, 5, 5]);
+        assert_eq!(restored([1, 1], &second, [0, 5])?, [0, 0, 5, 5]);
+        assert_eq!(restored([1, 1], &[], [0, 5])?, [0, 0, 5, 5]);
         Ok(())
     }
 }

@@ -15,4 +15,5 @@ mod write;
 pub use self::error::SurfaceError;
 pub use self::extract::surface;
 pub use self::mesh::Mesh;
+pub(crate) use self::mesh::dot;
 pub use self::write::{write_ply, write_stl};

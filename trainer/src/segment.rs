@@ -9,7 +9,7 @@ use amaes_core::infer::{InferOptions, LabelReport, Progress, class_map};
 use amaes_core::label::{Label, LabelTable};
 use amaes_core::model::{Model, Spec};
 use amaes_core::preprocess::Plan;
-use amaes_core::segment::{self, Channels, Cleaning, Space};
+use amaes_core::segment::{Channels, Cleaning, PreparedLabels, Space};
 use amaes_core::volume::{Header, ReadOptions, Volume};
 use amaes_core::weights::ModelFile;
 use burn::tensor::Device;
@@ -141,14 +141,12 @@ impl Segmenter {
         clock.stop(&mut timings.network);
 
         let clock = Clock::start();
-        let mut labels = segment::labels(&map, &trace.prepared, &self.table).with_path(first)?;
-        self.options.cleaning.apply(&mut labels).with_path(first)?;
+        let labels = PreparedLabels::new(map, &trace.prepared, &self.table);
+        let mut labels = labels.with_path(first)?;
+        labels.clean(&self.options.cleaning).with_path(first)?;
         let (labels, header) = match self.options.space {
-            Space::Prepared => (labels, header.on_grid(&trace.prepared)),
-            Space::Native => {
-                let native = segment::restore(&labels, &map, &trace, &self.table);
-                (native.with_path(first)?, header)
-            }
+            Space::Prepared => (labels.into_volume(), header.on_grid(&trace.prepared)),
+            Space::Native => (labels.restore(&trace).with_path(first)?, header),
         };
         let report = self.measure(&labels, first)?;
         clock.stop(&mut timings.finish);

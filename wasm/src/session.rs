@@ -10,7 +10,7 @@ use amaes_core::infer::{
 };
 use amaes_core::label::Label;
 use amaes_core::preprocess::Trace;
-use amaes_core::segment::{self, Channels, Cleaning};
+use amaes_core::segment::{Channels, Cleaning, PreparedLabels};
 use amaes_core::volume::{Header, ReadOptions, Volume, VolumeDecoder, WriteOptions, write_labels};
 use burn::tensor::Device;
 use serde::Deserialize;
@@ -258,13 +258,13 @@ impl Session {
         let origin = channels.into_origin();
         let (header, trace) = origin.ok_or_else(|| Error::order("no channel was given"))?;
         let table = &self.network.file.labels;
-        let mut prepared = segment::labels(&map, &trace.prepared, table)?;
-        self.options.cleaning.apply(&mut prepared)?;
-        let native = segment::restore(&prepared, &map, &trace, table)?;
+        let mut prepared = PreparedLabels::new(map, &trace.prepared, table)?;
+        prepared.clean(&self.options.cleaning)?;
+        let native = prepared.restore(&trace)?;
         self.state = State::Done(Box::new(Labelled {
             header,
             trace,
-            prepared,
+            prepared: prepared.into_volume(),
             native,
         }));
         Ok(())

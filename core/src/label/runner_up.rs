@@ -20,11 +20,6 @@ impl RunnerUp {
         }
     }
 
-    /// Another label of the same share.
-    pub fn with_label(self, label: Label) -> Self {
-        Self { label, ..self }
-    }
-
     /// Its probability, over that of the first two together: 0 to 0.5.
     pub fn share(self) -> f64 {
         f64::from(self.share) / f64::from(u16::MAX)

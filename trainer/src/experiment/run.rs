@@ -243,11 +243,11 @@ impl<'a> Runner<'a> {
             Unit::Cell(n) => {
                 let cell = &self.plan.cells[n];
                 let mut needs: BTreeSet<Unit> = data(&mut cell.needs.iter().copied());
-                match cell.start {
-                    Start::Pretrained(p) => needs.insert(Unit::Pretraining(p)),
-                    Start::Cell(before) => needs.insert(Unit::Cell(before)),
-                    Start::Scratch | Start::Weights(_) => false,
-                };
+                needs.extend(match cell.start {
+                    Start::Pretrained(p) => Some(Unit::Pretraining(p)),
+                    Start::Cell(before) => Some(Unit::Cell(before)),
+                    Start::Scratch | Start::Weights(_) => None,
+                });
                 needs
             }
         }

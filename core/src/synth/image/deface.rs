@@ -2,8 +2,9 @@
 
 use super::super::frame::Frame;
 use super::super::region::Region;
-use super::super::scene::Scene;
+use super::super::scene::{Scene, Voxel};
 use crate::augment::Random;
+use crate::surface::dot;
 
 /// How far cuts stay away from the brain, mm.
 const MARGIN: [f64; 2] = [2.0, 16.0];
@@ -22,14 +23,15 @@ struct Plane {
 
 impl Plane {
     fn beyond(&self, p: [f64; 3]) -> f64 {
-        (0..3).map(|a| self.normal[a] * p[a]).sum::<f64>() - self.offset
+        dot(self.normal, p) - self.offset
     }
 }
 
 impl Scene {
-    /// Sets the face, or most of it, to 0: by a plane or by a box in front of and below the brain, as programs do
-    /// that make images anonymous; half of the time also what lies below a plane under the brain,
-    /// as where such a program brought the image to a template. The brain is never touched.
+    /// Sets the face, or most of it, to 0: by a plane or by a box in front of and below the brain,
+    /// as programs do that make images anonymous; half of the time also what lies below a plane
+    /// under the brain, as where such a program brought the image to a template. The brain is never
+    /// touched.
     pub(super) fn deface(&self, data: &mut [f32], random: &mut Random) {
         let brain = self.surface();
         if brain.is_empty() {
@@ -78,7 +80,7 @@ impl Scene {
             .collect();
         let mut out = Vec::new();
         for (row, voxels) in self.voxels.chunks_exact(nx).enumerate() {
-            let is_brain = |v: &super::super::scene::Voxel| inside[usize::from(v.first.0)];
+            let is_brain = |v: &Voxel| inside[usize::from(v.first.0)];
             let Some(first) = voxels.iter().position(is_brain) else {
                 continue;
             };
@@ -98,10 +100,6 @@ fn normal(degrees: f64, roll: f64) -> [f64; 3] {
         roll.cos() * pitch.cos(),
         -roll.cos() * pitch.sin(),
     ]
-}
-
-fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
-    (0..3).map(|i| a[i] * b[i]).sum()
 }
 
 /// The plane that looks along `normal`, `margin` mm beyond all points.

@@ -120,7 +120,10 @@ impl Expansion {
         let mut variants = Vec::new();
         for name in names {
             match variant_of(matrix, &name) {
-                Some(variant) => variants.push((name, variant)),
+                Some(variant) => {
+                    let trains = self.pretrains(&name, &variant)?;
+                    variants.push((name, variant, trains));
+                }
                 None => {
                     return self.bad("grid.pretraining", format!("there is no variant `{name}`"));
                 }
@@ -138,16 +141,15 @@ impl Expansion {
         let labelled = optional(&grid.labelled);
         for task in &tasks {
             for backbone in &backbones {
-                for (name, variant) in &variants {
+                for (name, variant, trains) in &variants {
                     for &size in &sizes {
                         for &labelled in &labelled {
                             for &seed in &seeds {
-                                let trains = self.pretrains(name, variant)?;
                                 let axes = Axes {
                                     task: task.clone(),
                                     backbone: backbone_name(backbone),
                                     pretraining: name.clone(),
-                                    corpus: size.filter(|_| trains),
+                                    corpus: size.filter(|_| *trains),
                                     labelled,
                                     seed,
                                 };

@@ -9,23 +9,20 @@ impl Expansion {
     /// Brings cells that share a pretraining together; what a cell goes on from stays before it.
     pub(super) fn sort(&mut self) {
         let plan = &mut self.plan;
-        let key = |&cell: &usize| match plan.cells[plan.first_stage(cell)].start {
+        let key = |cell: usize| match plan.cells[plan.first_stage(cell)].start {
             Start::Scratch | Start::Cell(_) => 0,
             Start::Weights(_) => 1,
             Start::Pretrained(n) => 2 + n,
         };
-        let mut order: Vec<usize> = (0..plan.cells.len()).collect();
-        order.sort_by_key(key);
-        let mut place = vec![0; order.len()];
-        for (new, &old) in order.iter().enumerate() {
-            place[old] = new;
+        let keys: Vec<usize> = (0..plan.cells.len()).map(key).collect();
+        let cells = std::mem::take(&mut plan.cells);
+        let mut cells: Vec<_> = cells.into_iter().enumerate().collect();
+        cells.sort_by_key(|(old, _)| keys[*old]);
+        let mut place = vec![0; cells.len()];
+        for (new, (old, _)) in cells.iter().enumerate() {
+            place[*old] = new;
         }
-        let mut cells: Vec<_> = std::mem::take(&mut plan.cells)
-            .into_iter()
-            .zip(&place)
-            .collect();
-        cells.sort_by_key(|(_, place)| **place);
-        for (mut cell, _) in cells {
+        for (_, mut cell) in cells {
             if let Start::Cell(before) = &mut cell.start {
                 *before = place[*before];
             }
