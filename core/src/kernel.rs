@@ -24,6 +24,7 @@ mod fused;
 #[cfg(feature = "cube")]
 mod gpu;
 mod layer_norm;
+mod memory;
 mod normalized;
 #[cfg(any(feature = "flex", feature = "cube"))]
 mod op;
@@ -43,6 +44,7 @@ pub use self::fused::{
 #[cfg(feature = "cube")]
 pub use self::gpu::{AdapterClass, GpuTiles, adapter_name, set_gpu_tiles};
 pub use self::layer_norm::layer_norm;
+pub use self::memory::{KeptMemory, keep_memory};
 pub use self::normalized::Normalized;
 pub use self::options::Conv3dOptions;
 

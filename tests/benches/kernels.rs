@@ -3,7 +3,8 @@
 //!
 //! `cargo bench --workspace --bench kernels -- [--json FILE] [--rounds N] [--only TEXT]`. PyTorch
 //! runs in the Python that `AMAES_PYTHON` names (`python3` otherwise); without it only our own
-//! times are printed. Each time is the median of N runs (10; 3 of a network), in milliseconds.
+//! times are printed. Each time is the median of N runs (10; 3 of a network), in milliseconds. Before
+//! each, a kernel is run for 20 ms more: in a network threads, memory and clock are warm too.
 
 mod networks;
 mod torch;
@@ -11,7 +12,8 @@ mod torch;
 use std::time::{Duration, Instant};
 
 use amaes_core::kernel::{
-    Conv3dOptions, conv_transpose3d, conv3d, depthwise_conv3d, instance_norm, max_pool2,
+    Conv3dOptions, conv_transpose3d, conv3d, depthwise_conv3d, instance_norm, keep_memory,
+    max_pool2,
 };
 use amaes_core::nn::Activation;
 use burn::Tensor;
@@ -19,10 +21,6 @@ use burn::tensor::{Device, Distribution};
 use serde_json::{Value, json};
 
 use self::torch::Torch;
-
-/// As in the `amaes` command.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What is timed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -243,6 +241,8 @@ struct Row {
     /// What PyTorch is asked.
     json: Value,
     rounds: usize,
+    /// Milliseconds of runs that are not timed before each that is.
+    warm: f64,
     prepare: Prepare,
 }
 
@@ -251,12 +251,14 @@ fn rows() -> Vec<Row> {
         name: case.name(),
         json: case.json(),
         rounds: 10,
+        warm: 20.0,
         prepare: Box::new(move |device| Box::new(case.prepare(device))),
     });
     let networks = networks::cases().into_iter().map(|case| Row {
         name: case.name(),
         json: case.json(),
         rounds: 3,
+        warm: 0.0,
         prepare: Box::new(move |device| case.prepare(device)),
     });
     kernels.chain(networks).collect()
@@ -266,6 +268,8 @@ fn rows() -> Vec<Row> {
 const PAUSE: Duration = Duration::from_millis(30);
 
 fn main() {
+    // As inference and training do.
+    let _kept = keep_memory();
     let arguments: Vec<String> = std::env::args().collect();
     let value = |flag: &str| {
         arguments
@@ -291,6 +295,10 @@ fn main() {
         let (mut mine, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..rounds.unwrap_or(row.rounds) {
             std::thread::sleep(PAUSE);
+            let start = Instant::now();
+            while milliseconds(start) < row.warm {
+                ours();
+            }
             mine.push(ours());
             if let Some(torch) = &mut torch {
                 std::thread::sleep(PAUSE);

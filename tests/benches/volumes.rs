@@ -11,10 +11,6 @@ use amaes::volumes;
 use amaes_core::volume::ReadOptions;
 use amaes_tests::{Python, median};
 
-/// As in the `amaes` command.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() {
     let (mut files, mut json, mut rounds) = (Vec::<PathBuf>::new(), None, 10);
     let mut args = std::env::args().skip(1);

@@ -8,10 +8,6 @@ use clap::Parser;
 
 use crate::cli::{Cli, Outcome};
 
-#[cfg(feature = "mimalloc")]
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     match cli::run(Cli::parse()) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

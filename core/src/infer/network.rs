@@ -9,6 +9,7 @@ use super::error::InferError;
 use super::host::{Blocking, Host, data, now, report};
 use super::piece::{Pieces, Share};
 use super::sliding_window::{self, SlidingWindow};
+use crate::kernel::keep_memory;
 use crate::label::Label;
 use crate::model::{Model, Spec};
 
@@ -187,6 +188,7 @@ pub async fn class_map_async<H: Host>(
     host: &mut H,
 ) -> Result<ClassMap, InferError> {
     input.validate(spec.in_channels())?;
+    let _kept = keep_memory();
     let pieces = Pieces::plan(model, spec, input.shape, options)?;
     let mut assembly = pieces.assembly(spec);
     let (count, units) = (pieces.count(), pieces.units());

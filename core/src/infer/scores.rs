@@ -6,6 +6,7 @@ use super::host::{Blocking, now, report};
 use super::network::OnProgress;
 use super::sliding_window::Windows;
 use super::{InferError, InferOptions, Input};
+use crate::kernel::keep_memory;
 use crate::model::{Model, Spec};
 
 /// The logits of every voxel, averaged over windows: `[classes, x, y, z]`, last axis fastest.
@@ -26,6 +27,7 @@ pub fn score_map(
     progress: OnProgress<'_>,
 ) -> Result<Vec<f32>, InferError> {
     input.validate(spec.in_channels())?;
+    let _kept = keep_memory();
     let windows = Windows::fit(spec, input.shape, options)?;
     let voxels = input.voxels();
     let mut sums = vec![0.0; spec.out_channels() * voxels];

@@ -11,6 +11,7 @@ use super::host::{Blocking, Host, now, report};
 use super::network::{OnProgress, labels};
 use super::piece::Share;
 use super::{InferError, InferOptions, Input};
+use crate::kernel::keep_memory;
 use crate::label::Label;
 use crate::model::{MeshNet, MeshNetConfig};
 
@@ -313,6 +314,7 @@ pub fn run(
     device: &Device,
     progress: OnProgress<'_>,
 ) -> Result<Vec<Label>, InferError> {
+    let _kept = keep_memory();
     let columns = Columns::new(plan, input.shape, net.dilations());
     let mut classes = vec![0; input.voxels()];
     let (count, nx) = (columns.count() as u64, input.shape[0] as u64);

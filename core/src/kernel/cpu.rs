@@ -16,6 +16,7 @@ mod frame;
 mod lattice;
 mod layer_norm;
 mod matmul;
+pub(in crate::kernel) mod memory;
 mod moments;
 mod norm;
 mod parallel;

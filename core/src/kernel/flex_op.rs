@@ -3,10 +3,9 @@
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Flex, TensorMetadata};
-use burn::tensor::TensorData;
 
 use super::Windows;
-use super::cpu::{self, Attention, Epilogue, LayerNorm, Norm, Pool, Resize, Summand};
+use super::cpu::{self, Attention, Epilogue, LayerNorm, Norm, Pool, Resize, Summand, memory};
 use super::extension::Kernels;
 use super::op::{Op, Saved, five};
 
@@ -86,8 +85,7 @@ impl Op {
             }
             Self::Activate(activation) => {
                 let out = cpu::activate(activation, values(&x));
-                let out =
-                    Flex::float_from_data(TensorData::new(out, x.shape()), &Default::default());
+                let out = Flex::float_from_data(memory::data(out, x.shape()), &Default::default());
                 (out, None)
             }
             Self::MaxPool2 => (
@@ -159,7 +157,7 @@ impl Op {
         let weight = saved.weight.as_ref().map(contiguous);
         let [batch, channels, size @ ..] = five(&saved.shape);
         let like_x = |values| {
-            let data = TensorData::new(values, saved.shape.clone());
+            let data = memory::data(values, saved.shape.clone());
             Flex::float_from_data(data, &Default::default())
         };
         let convolution = self.convolution(five(&saved.shape), weight.as_ref().map(dims));
@@ -318,5 +316,5 @@ pub(super) fn output(
 }
 
 pub(super) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
-    Flex::float_from_data(TensorData::new(values, shape), &Default::default())
+    Flex::float_from_data(memory::data(values, shape), &Default::default())
 }

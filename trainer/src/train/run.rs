@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use amaes_core::kernel::keep_memory;
 use amaes_core::weights::{Hints, StateDict};
 use burn::tensor::Device;
 
@@ -242,6 +243,7 @@ impl<'a, T: Task> Run<'a, T> {
     ///
     /// [`TrainError`]; the log says that the run failed, and the last checkpoint is left as it is.
     pub fn go(&mut self, source: &mut dyn Source<T::Sample>) -> Result<Ended> {
+        let _kept = keep_memory();
         let ended = self.steps(source);
         let (step, reason) = match &ended {
             Ok(ended) => (ended.step, ended.reason),

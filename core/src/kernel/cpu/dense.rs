@@ -7,6 +7,7 @@
 use super::copy::Copy;
 use super::epilogue::{Epilogue, Found, Output};
 use super::lattice::{Axis, Window};
+use super::memory::{self, Lent};
 use super::moments::{Moments, PACKED};
 use super::parallel::{Shared, filled, for_each, with_scratch};
 use super::source::Source;
@@ -53,7 +54,7 @@ struct Packed {
     starts: Vec<usize>,
     /// From one group to the next.
     group: usize,
-    data: Vec<f32>,
+    data: Lent,
 }
 
 struct Lattice<'a> {
@@ -179,7 +180,7 @@ impl Dense<'_> {
             .iter()
             .map(|[first, _]| first * self.inputs * per_pair)
             .collect();
-        let mut data = vec![0.0; self.groups * group];
+        let mut data = Lent::new(memory::zeros(self.groups * group));
         let shared = Shared::new(&mut data);
         for_each(self.groups * blocks.len(), |task| {
             let (g, [first, last]) = (task / blocks.len(), blocks[task % blocks.len()]);

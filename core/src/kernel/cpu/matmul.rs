@@ -9,6 +9,7 @@ use macerator::{Scalar, Simd, Vector, WithSimd, vload_unaligned, vstore_unaligne
 use super::dense::{blocks, volume};
 use super::epilogue::{Epilogue, Found, Output};
 use super::fma::{Fused, mul_add, with_fma};
+use super::memory::Lent;
 use super::moments::{Moments, PACKED};
 use super::parallel::{Shared, filled, for_each, with_scratch};
 use super::source::{Channel, Source};
@@ -82,7 +83,7 @@ impl<'a> Pointwise<'a> {
         // Few panels with many channels: several tasks share a panel.
         let groups = TASKS.div_ceil((self.batch * panels).max(1));
         let groups = groups.min(blocks.len()).max(1);
-        let packed = self.pack(&blocks);
+        let packed = Lent::new(self.pack(&blocks));
         let entries = if epilogue.moments {
             self.batch * self.outputs * panels
         } else {

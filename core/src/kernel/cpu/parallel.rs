@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::marker::PhantomData;
 
+use super::memory;
+
 /// Calls `task` with `0..count`, on several threads where the build has them.
 ///
 /// Tasks must not depend on each other or on who runs them: that makes every result independent of
@@ -53,7 +55,7 @@ unsafe impl Sync for Shared<'_> {}
 /// # Safety
 /// `fill` writes every element before anything reads it.
 pub(crate) unsafe fn filled(len: usize, fill: impl FnOnce(Shared<'_>)) -> Vec<f32> {
-    let mut memory = Vec::with_capacity(len);
+    let mut memory = memory::empty(len);
     let start = memory.spare_capacity_mut().as_mut_ptr().cast();
     fill(Shared {
         start,

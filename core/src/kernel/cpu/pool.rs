@@ -1,5 +1,6 @@
 //! Maximum and mean over blocks of 2 x 2 x 2 voxels.
 
+use super::memory;
 use super::parallel::{Shared, filled, for_each};
 use super::pointwise::vectored;
 use super::source::Source;
@@ -62,7 +63,7 @@ impl Pool {
         let [depth, height, width] = self.out_size();
         let channels = source.channels().max(1);
         let out = depth * height * width;
-        let mut y = vec![0.0; self.channels * out];
+        let mut y = memory::zeros(self.channels * out);
         let shared = Shared::new(&mut y);
         for_each(self.channels, |index| {
             let channel = source.channel(index / channels, index % channels);

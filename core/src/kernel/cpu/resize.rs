@@ -1,6 +1,7 @@
 //! Trilinear resampling to another size, and its gradient.
 
 use super::dense::volume;
+use super::memory;
 use super::parallel::{Shared, filled, for_each};
 use super::pointwise::vectored;
 use crate::kernel::resize::Places;
@@ -63,7 +64,7 @@ impl Resize {
         let [_, out_height, out_width] = self.to;
         let [zs, ys, xs] = &self.places;
         let (from, to) = (volume(self.from), volume(self.to));
-        let mut dx = vec![0.0; self.channels * from];
+        let mut dx = memory::zeros(self.channels * from);
         let shared = Shared::new(&mut dx);
         for_each(self.channels, |index| {
             let gradient = &gradient[index * to..][..to];

@@ -9,6 +9,7 @@ use macerator::{Scalar, Simd, WithSimd, vload_unaligned};
 use super::copy::Copy;
 use super::dense::{blocks, volume};
 use super::lattice::{Axis, Window};
+use super::memory::{self, Lent};
 use super::parallel::{Shared, for_each, with_scratch};
 use super::source::Channel;
 use super::tile::{Machine, SLACK};
@@ -131,7 +132,7 @@ impl WeightGradient {
         let output_groups = wanted
             .div_ceil(parts * input_groups.len())
             .clamp(1, output_blocks.len());
-        let mut partial = vec![0.0; parts * total];
+        let mut partial = Lent::new(memory::zeros(parts * total));
         let shared = Shared::new(&mut partial);
         let per_part = output_groups * input_groups.len();
         for_each(parts * self.groups * per_part, |task| {
@@ -156,14 +157,15 @@ impl WeightGradient {
                 self.job(&machine, sample, job, windows, channels, blocks, sides, add);
             }
         });
-        let (sum, rest) = partial.split_at_mut(total);
-        for part in rest.chunks_exact(total) {
-            for (sum, value) in sum.iter_mut().zip(part) {
+        let mut parts = partial.chunks_exact(total);
+        let mut sums = memory::empty(total);
+        sums.extend_from_slice(parts.next().unwrap_or_default());
+        for part in parts {
+            for (sum, value) in sums.iter_mut().zip(part) {
                 *sum += value;
             }
         }
-        partial.truncate(total);
-        partial
+        sums
     }
 
     fn input_group(&self) -> usize {

@@ -1,5 +1,6 @@
 //! The weights' transform: 27 taps to 64 points.
 
+use super::super::memory::{self, Lent};
 use super::super::parallel::{Shared, for_each};
 use super::super::pointwise::vectored;
 use super::APART;
@@ -10,7 +11,7 @@ pub(super) const WIDE: usize = 8;
 
 /// Weights in points: `[plane of points][block of outputs][point][input][output in block]`.
 pub(crate) struct Filter {
-    data: Vec<f32>,
+    data: Lent,
     inputs: usize,
     outputs: usize,
     blocks: usize,
@@ -34,8 +35,9 @@ impl Filter {
     /// Transforms weights for these blocks of output channels.
     pub(crate) fn new(weights: Weights<'_>, inputs: usize, blocks: &[[usize; 2]]) -> Self {
         let outputs = blocks.last().map_or(0, |block| block[1]);
+        let len = 4 * (inputs * outputs + APART * blocks.len()) * POINTS;
         let mut filter = Self {
-            data: vec![0.0; 4 * (inputs * outputs + APART * blocks.len()) * POINTS],
+            data: Lent::new(memory::zeros(len)),
             inputs,
             outputs,
             blocks: blocks.len(),

@@ -5,6 +5,7 @@
 //! a matrix product of the output's gradient and the input, both transformed, by [`Machine::run`].
 
 use super::super::dense::{blocks, volume};
+use super::super::memory::{self, Lent};
 use super::super::parallel::{Shared, for_each, with_scratch};
 use super::super::pointwise::vectored;
 use super::super::tile::{Machine, Tap, Tile};
@@ -76,7 +77,7 @@ impl WeightGradient {
         let parts = (PARTIAL_FLOATS / (4 * plane).max(1))
             .clamp(1, PARTS)
             .min(tasks.len().max(1));
-        let mut sums = vec![0.0; 4 * parts * plane];
+        let mut sums = Lent::new(memory::zeros(4 * parts * plane));
         let shared = Shared::new(&mut sums);
         for_each(4 * parts, |index| {
             let (part, depth) = (index / 4, index % 4);
@@ -201,7 +202,7 @@ impl WeightGradient {
 
     /// Points to gradients: `sums` is `[plane][point][output][padded input]`.
     fn taps(&self, sums: &[f32], padded: usize) -> Vec<f32> {
-        let mut taps = vec![0.0; self.outputs * self.inputs * 27];
+        let mut taps = memory::zeros(self.outputs * self.inputs * 27);
         let shared = Shared::new(&mut taps);
         for_each(self.outputs, |o| {
             // SAFETY: a task writes its own output channel.
