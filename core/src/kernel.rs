@@ -4,10 +4,14 @@
 //! function is differentiable. Each has one implementation composed of burn's own operations,
 //! which runs on any device and defines the result; devices with a special kernel use that.
 //!
+//! Data may be of half precision, weights and biases may not: the result is then of half precision
+//! too, and what is computed in between of single precision.
+//!
 //! The functions panic on shapes that do not fit together, as burn's own operations do: shapes
 //! that come from a file are checked where the network is built.
 
 use burn::Tensor;
+use burn::tensor::{DType, FloatDType};
 
 use crate::nn::Activation;
 
@@ -79,7 +83,7 @@ pub fn conv3d(
     ) {
         return extension::run(x, Some(weight), bias, op);
     }
-    portable::conv3d(x, weight, bias, options)
+    in_single(x, |x| portable::conv3d(x, weight, bias, options))
 }
 
 /// [`conv3d`] followed by an activation, in one pass over the output where the device has such a
@@ -141,7 +145,9 @@ pub fn depthwise_conv3d(
     ) {
         return extension::run(x, Some(weight), bias, op);
     }
-    portable::depthwise_conv3d(x, &weight, bias, stride, padding)
+    in_single(x, |x| {
+        portable::depthwise_conv3d(x, &weight, bias, stride, padding)
+    })
 }
 
 /// Transposed convolution of each channel with its own kernel, odd edge k, stride 2, padding k / 2
@@ -171,7 +177,7 @@ pub fn depthwise_conv_transpose3d(
     ) {
         return extension::run(x, Some(weight), bias, op);
     }
-    portable::depthwise_conv_transpose3d(x, weight, bias)
+    in_single(x, |x| portable::depthwise_conv_transpose3d(x, weight, bias))
 }
 
 /// Transposed convolution of stride 2 without padding, groups 1
@@ -193,7 +199,7 @@ pub fn conv_transpose3d(x: Tensor<5>, weight: Tensor<5>, bias: Option<Tensor<1>>
     {
         return extension::run(x, Some(weight), bias, op);
     }
-    portable::conv_transpose3d(x, weight, bias, kernel)
+    in_single(x, |x| portable::conv_transpose3d(x, weight, bias, kernel))
 }
 
 /// Normalisation of each channel of each sample to mean 0 and variance 1, then scale, shift and
@@ -221,7 +227,9 @@ pub fn instance_norm(
     ) {
         return extension::run(x, weight, bias, op);
     }
-    portable::instance_norm(x, weight, bias, eps, activation)
+    in_single(x, |x| {
+        portable::instance_norm(x, weight, bias, eps, activation)
+    })
 }
 
 /// Applies an activation to every element.
@@ -231,7 +239,7 @@ pub fn activate<const D: usize>(x: Tensor<D>, activation: Activation) -> Tensor<
     if let Some(op) = extension::accept(op::Op::Activate(activation), &x, None, [None, None]) {
         return extension::run(x, None::<Tensor<1>>, None, op);
     }
-    portable::activate(x, activation)
+    in_single(x, |x| portable::activate(x, activation))
 }
 
 /// Maximum over blocks of 2 x 2 x 2 voxels (`torch.nn.MaxPool3d(2)`).
@@ -248,7 +256,7 @@ pub fn max_pool2(x: Tensor<5>) -> Tensor<5> {
     if let Some(op) = extension::accept(op::Op::MaxPool2, &x, None, [None, None]) {
         return extension::run(x, None::<Tensor<1>>, None, op);
     }
-    portable::max_pool2(x)
+    in_single(x, portable::max_pool2)
 }
 
 /// Mean over blocks of 2 x 2 x 2 voxels (`torch.nn.AvgPool3d(2)`). An odd last plane, row or
@@ -263,7 +271,7 @@ pub fn avg_pool2(x: Tensor<5>) -> Tensor<5> {
     if let Some(op) = extension::accept(op::Op::AvgPool2, &x, None, [None, None]) {
         return extension::run(x, None::<Tensor<1>>, None, op);
     }
-    portable::avg_pool2(x)
+    in_single(x, portable::avg_pool2)
 }
 
 /// Trilinear resampling to another size
@@ -278,5 +286,17 @@ pub fn resize_trilinear(x: Tensor<5>, size: [usize; 3]) -> Tensor<5> {
     if let Some(op) = extension::accept(op::Op::Resize(size), &x, None, [None, None]) {
         return extension::run(x, None::<Tensor<1>>, None, op);
     }
-    resize::portable(x, size)
+    in_single(x, |x| resize::portable(x, size))
+}
+
+/// Applies a definition to data of any precision: burn's operations take one type alone and sum in
+/// it.
+fn in_single<const D: usize>(
+    x: Tensor<D>,
+    definition: impl FnOnce(Tensor<D>) -> Tensor<D>,
+) -> Tensor<D> {
+    match x.dtype() {
+        DType::F16 => definition(x.cast(FloatDType::F32)).cast(FloatDType::F16),
+        _ => definition(x),
+    }
 }

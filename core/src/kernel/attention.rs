@@ -3,6 +3,7 @@
 use burn::Tensor;
 use burn::tensor::{Device, TensorData, activation, s};
 
+use super::in_single;
 #[cfg(feature = "flex")]
 use super::{extension, op::Op};
 
@@ -120,7 +121,7 @@ pub fn window_attention(qkv: Tensor<5>, bias: Tensor<3>, windows: &Windows) -> T
             return extension::run(qkv, Some(bias), None, op);
         }
     }
-    portable(qkv, bias, windows)
+    in_single(qkv, |qkv| portable(qkv, bias, windows))
 }
 
 pub(super) fn portable(qkv: Tensor<5>, bias: Tensor<3>, windows: &Windows) -> Tensor<5> {

@@ -190,8 +190,8 @@ impl<B: Kernels, C: CheckpointStrategy> Extension for Autodiff<B, C> {
     }
 }
 
-/// The operation, if the backend has a kernel for it and these tensors: single precision, and of
-/// a size that the kernel can index.
+/// The operation, if the backend has a kernel for it and these tensors: single precision, on
+/// graphics cards also data of half precision, and of a size that the kernel can index.
 pub(super) fn accept<const D: usize>(
     op: Op,
     x: &Tensor<D>,
@@ -200,7 +200,7 @@ pub(super) fn accept<const D: usize>(
 ) -> Option<Op> {
     let single = |dtype: DType| dtype == DType::F32;
     let vectors_single = vectors.into_iter().flatten().all(|v| single(v.dtype()));
-    if !single(x.dtype()) || weight.is_some_and(|w| !single(w.dtype())) || !vectors_single {
+    if weight.is_some_and(|w| !single(w.dtype())) || !vectors_single {
         return None;
     }
     let kind = match x.clone().into_dispatch().kind {
@@ -209,10 +209,11 @@ pub(super) fn accept<const D: usize>(
     };
     let accepted = match kind {
         #[cfg(feature = "flex")]
-        DispatchTensorKind::Flex(_) => true,
+        DispatchTensorKind::Flex(_) => single(x.dtype()),
         #[cfg(feature = "cube")]
         DispatchTensorKind::Cube(_) => {
-            super::gpu::takes(op, five(&x.shape()), weight.map(|weight| weight.dims()))
+            (single(x.dtype()) || x.dtype() == DType::F16)
+                && super::gpu::takes(op, five(&x.shape()), weight.map(|weight| weight.dims()))
         }
         #[allow(unreachable_patterns, reason = "depends on the backends of the build")]
         _ => false,

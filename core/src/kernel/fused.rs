@@ -2,7 +2,7 @@
 //! memory once per convolution. Asked for a gradient, they are the plain operations in turn.
 
 use burn::Tensor;
-use burn::tensor::Int;
+use burn::tensor::{FloatDType, Int};
 
 #[cfg(feature = "cube")]
 use super::gpu;
@@ -233,5 +233,5 @@ pub fn conv3d_argmax(
     if let Some(labels) = gpu::argmax(&x, &weight, bias.as_ref()) {
         return labels;
     }
-    portable::conv3d(x, weight, bias, &options).argmax(1)
+    portable::conv3d(x.cast(FloatDType::F32), weight, bias, &options).argmax(1)
 }

@@ -4,6 +4,10 @@
 //! workgroup, 16 KiB of workgroup memory and 8 storage buffers, no subgroup operations. Every sum
 //! is added in an order that depends on shapes and tile sizes alone. burn allocates no tensor
 //! above the adapter's limit on bindings, so every tensor that reaches a kernel can be bound.
+//!
+//! Data may be of half precision where the adapter has it: what passes between operations is then
+//! stored in two bytes, and each kernel converts as it loads and stores. Weights, what is computed
+//! and gradients of weights are of single precision.
 
 mod argmax;
 mod conv;

@@ -2,9 +2,9 @@
 
 use burn::Tensor;
 
-use super::options;
 #[cfg(feature = "flex")]
 use super::{extension, op::Op};
+use super::{in_single, options};
 
 /// Layer normalisation of the channels of every voxel
 /// (`torch.nn.functional.layer_norm(x, [channels])` with the channels last).
@@ -30,7 +30,7 @@ pub fn layer_norm(
     ) {
         return extension::run(x, weight, bias, op);
     }
-    portable(x, weight, bias, eps)
+    in_single(x, |x| portable(x, weight, bias, eps))
 }
 
 pub(super) fn portable(

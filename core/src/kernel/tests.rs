@@ -13,6 +13,8 @@ use crate::nn::Activation;
 
 #[cfg(feature = "flex")]
 mod fused;
+#[cfg(feature = "cube")]
+mod half;
 #[cfg(feature = "flex")]
 mod instructions;
 

@@ -4,10 +4,11 @@ use burn::backend::Cube;
 use burn::tensor::{DType, Int};
 use burn::{Tensor, backend::DispatchTensorKind};
 use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::interleave::LANES;
-use super::launch::{Place, contiguous, unit};
+use super::launch::{Place, contiguous, element, unit};
 use super::takes;
 use crate::kernel::Conv3dOptions;
 use crate::kernel::op::Op;
@@ -27,13 +28,14 @@ struct Extents {
 
 /// Weights come as `[block of outputs][input][vector]`.
 #[cube(launch)]
-fn largest<N: Size>(
-    x: &[f32],
+fn largest<F: Float, N: Size>(
+    x: &[F],
     weight: &[Vector<f32, N>],
     bias: &[f32],
     labels: &mut [i32],
     extents: Extents,
     #[comptime] has_bias: bool,
+    #[define(F)] _element: ElemType,
 ) {
     let at = unit();
     if at < extents.units {
@@ -49,7 +51,7 @@ fn largest<N: Size>(
                 sums[v] = Vector::new(0.0);
             }
             for input in 0..extents.inputs {
-                let value = x[(first + input * extents.voxels) as usize];
+                let value = f32::cast_from(x[(first + input * extents.voxels) as usize]);
                 let from = (block * extents.inputs + input) * comptime!(VECTORS as u32);
                 #[unroll]
                 for v in 0..VECTORS {
@@ -94,9 +96,9 @@ fn pack(weight: &[f32], packed: &mut [f32], count: u32, inputs: u32, outputs: u3
     }
 }
 
-/// The tensor, if it is one of single precision on a graphics card, without autodiff.
-fn held<const D: usize>(tensor: &Tensor<D>) -> Option<CubeTensor> {
-    if tensor.dtype() != DType::F32 {
+/// The tensor, if its elements are of one of `types` on a graphics card, without autodiff.
+fn held<const D: usize>(tensor: &Tensor<D>, types: &[DType]) -> Option<CubeTensor> {
+    if !types.contains(&tensor.dtype()) {
         return None;
     }
     match tensor.clone().into_dispatch().kind {
@@ -124,10 +126,11 @@ pub(in crate::kernel) fn argmax(
         return None;
     }
     let bias = match bias {
-        Some(bias) => Some(held(bias)?),
+        Some(bias) => Some(held(bias, &[DType::F32])?),
         None => None,
     };
-    let (x, weight) = (held(x)?, held(weight)?);
+    let x = held(x, &[DType::F32, DType::F16])?;
+    let weight = held(weight, &[DType::F32])?;
     let place = Place::of(&x);
     let block = VECTORS * LANES;
     let count = outputs.next_multiple_of(block) * inputs;
@@ -161,6 +164,7 @@ pub(in crate::kernel) fn argmax(
             outputs as u32,
         ),
         bias.is_some(),
+        element(&x),
     );
     Some(Tensor::from_primitive::<Cube>(labels))
 }

@@ -5,7 +5,7 @@ use burn_cubecl::tensor::CubeTensor;
 use super::direct::{self, AxisLaunch, ExtentsLaunch, Form, SourceLaunch};
 use super::interleave::{LANES, interleaved};
 use super::lattice::{self, Family};
-use super::launch::{Place, contiguous};
+use super::launch::{Place, contiguous, element, single};
 use super::pointwise::Kind;
 use super::reduce;
 use super::weight;
@@ -55,7 +55,8 @@ impl Conv {
         };
         let place = Place::of(input);
         let [d, h, w] = self.out_size();
-        let out = place.empty([self.batch, self.groups * self.outputs, d, h, w]);
+        let shape = [self.batch, self.groups * self.outputs, d, h, w];
+        let out = place.empty_of(shape, input.dtype);
         let families = self.extent.each_ref().map(lattice::forward);
         let size = self.in_size().iter().product();
         let (input, lanes_in) = input_vectors(&place, input, &channels, self.batch, size);
@@ -83,7 +84,8 @@ impl Conv {
         let taps: usize = self.kernel().iter().product();
         let place = Place::of(gradient);
         let [d, h, w] = self.in_size();
-        let out = place.empty([self.batch, self.groups * self.inputs, d, h, w]);
+        let shape = [self.batch, self.groups * self.inputs, d, h, w];
+        let out = place.empty_of(shape, gradient.dtype);
         let channels = Channels {
             groups: self.groups,
             inputs: self.outputs,
@@ -139,13 +141,18 @@ impl Conv {
         out
     }
 
-    /// `[groups * outputs, inputs, kd, kh, kw]` from the input and the output's gradient.
+    /// `[groups * outputs, inputs, kd, kh, kw]` from the input and the output's gradient, in single
+    /// precision.
     pub(super) fn run_weight_gradient(
         &self,
         input: &CubeTensor,
         gradient: &CubeTensor,
     ) -> CubeTensor {
-        weight::gradient(self, &contiguous(input), &contiguous(gradient))
+        weight::gradient(
+            self,
+            &contiguous(&single(input)),
+            &contiguous(&single(gradient)),
+        )
     }
 }
 
@@ -263,6 +270,7 @@ impl Run<'_> {
                 extents,
                 slope,
                 form,
+                element(self.input),
             );
         }
     }

@@ -1,6 +1,8 @@
 //! The convolution kernel: an invocation sums several output channels of a block of planes and
-//! rows in registers; neighbouring invocations lie along a row.
+//! rows in registers; neighbouring invocations lie along a row. Sums are in single precision,
+//! whatever the input and the output are stored as.
 
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::launch::unit;
@@ -106,17 +108,18 @@ impl Form {
 /// The input comes as `[batch][vector of channels][voxel]`, weights as
 /// `[block of outputs][vector of inputs][planes of taps][tap x][input][tap z][tap y][vector]`.
 #[cube(launch_unchecked)]
-pub(super) fn convolution<M: Size, N: Size>(
-    input: &[Vector<f32, M>],
+pub(super) fn convolution<F: Float, M: Size, N: Size>(
+    input: &[Vector<F, M>],
     weight: &[Vector<f32, N>],
     bias: &[f32],
-    output: &mut [f32],
+    output: &mut [F],
     z: Axis,
     y: Axis,
     x: Axis,
     extents: Extents,
     slope: f32,
     #[comptime] form: Form,
+    #[define(F)] _element: ElemType,
 ) {
     // Those beyond the last load weights for their neighbours.
     let stores = unit() < extents.units;
@@ -190,8 +193,8 @@ pub(super) fn convolution<M: Size, N: Size>(
                     for j in 0..lines {
                         let inside = plane_in && line_in[j];
                         let from = select(inside, base + line_at[j], 0u32);
-                        window[comptime!(i * lines + j)] =
-                            select(inside, input[from as usize], Vector::new(0.0));
+                        let value = Vector::cast_from(input[from as usize]);
+                        window[comptime!(i * lines + j)] = select(inside, value, Vector::new(0.0));
                     }
                 }
                 if comptime!(form.unrolled()) {
@@ -257,7 +260,8 @@ pub(super) fn convolution<M: Size, N: Size>(
                         if stores && plane < z.out_size && row < y.out_size && column < x.out_size {
                             let to = base + (plane * y.out_size + row) * x.out_size + column;
                             let sum = sums[comptime!((v * depth + i) * rows + j)].extract(lane);
-                            output[to as usize] = apply(sum + shift, slope, form.kind);
+                            let value = apply(sum + shift, slope, form.kind);
+                            output[to as usize] = F::cast_from(value);
                         }
                     }
                 }

@@ -1,9 +1,10 @@
 //! Tensors with four channels of a voxel together, for loads of four numbers at once.
 
 use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::launch::{Place, unit};
+use super::launch::{Place, element, unit};
 
 /// Lanes of the vectors of channels.
 pub(super) const LANES: usize = 4;
@@ -11,13 +12,14 @@ pub(super) const LANES: usize = 4;
 /// `[batch][channel][voxel]` as `[batch][four channels][voxel][channel]`, or with `last` as
 /// `[batch][voxel][channel]`, with zeros for the channels that pad.
 #[cube(launch)]
-fn interleave(
-    x: &[f32],
-    out: &mut [Vector<f32, Const<4>>],
+fn interleave<F: Float>(
+    x: &[F],
+    out: &mut [Vector<F, Const<4>>],
     batch: u32,
     channels: u32,
     voxels: u32,
     #[comptime] last: bool,
+    #[define(F)] _element: ElemType,
 ) {
     let blocks = channels.div_ceil(4);
     let at = unit();
@@ -28,7 +30,7 @@ fn interleave(
             (at % voxels, at / voxels % blocks)
         };
         let sample = at / voxels / blocks;
-        let mut values = Vector::<f32, Const<4>>::new(0.0);
+        let mut values = Vector::<F, Const<4>>::new(F::new(0.0));
         #[unroll]
         for lane in 0..4usize {
             let channel = block * 4 + comptime!(lane as u32);
@@ -45,13 +47,14 @@ fn interleave(
 
 /// [`interleave`] of four voxels at a time.
 #[cube(launch)]
-fn interleave_fours(
-    x: &[Vector<f32, Const<4>>],
-    out: &mut [Vector<f32, Const<4>>],
+fn interleave_fours<F: Float>(
+    x: &[Vector<F, Const<4>>],
+    out: &mut [Vector<F, Const<4>>],
     batch: u32,
     channels: u32,
     fours: u32,
     #[comptime] last: bool,
+    #[define(F)] _element: ElemType,
 ) {
     let blocks = channels.div_ceil(4);
     let at = unit();
@@ -59,17 +62,17 @@ fn interleave_fours(
         let four = at % fours;
         let block = at / fours % blocks;
         let sample = at / fours / blocks;
-        let mut values = Array::<Vector<f32, Const<4>>>::new(4usize);
+        let mut values = Array::<Vector<F, Const<4>>>::new(4usize);
         #[unroll]
         for lane in 0..4usize {
             let channel = block * 4 + comptime!(lane as u32);
             let inside = channel < channels;
             let from = select(inside, (sample * channels + channel) * fours + four, 0u32);
-            values[lane] = select(inside, x[from as usize], Vector::new(0.0));
+            values[lane] = select(inside, x[from as usize], Vector::new(F::new(0.0)));
         }
         #[unroll]
         for i in 0..4usize {
-            let mut voxel = Vector::<f32, Const<4>>::new(0.0);
+            let mut voxel = Vector::<F, Const<4>>::new(F::new(0.0));
             #[unroll]
             for lane in 0..4usize {
                 voxel.insert(lane, values[lane].extract(i));
@@ -114,7 +117,7 @@ fn laid_out(
     last: bool,
 ) -> CubeTensor {
     let units = batch * channels.div_ceil(LANES) * voxels;
-    let out = place.empty([units * LANES]);
+    let (out, element) = (place.empty_of([units * LANES], x.dtype), element(x));
     if voxels.is_multiple_of(LANES) {
         interleave_fours::launch(
             place.client(),
@@ -126,6 +129,7 @@ fn laid_out(
             channels as u32,
             (voxels / LANES) as u32,
             last,
+            element,
         );
         return out;
     }
@@ -139,6 +143,7 @@ fn laid_out(
         channels as u32,
         voxels as u32,
         last,
+        element,
     );
     out
 }

@@ -1,9 +1,10 @@
 //! What every kernel needs to start: grids within WebGPU's limits, and tensors for results.
 
 use burn::tensor::{DType, Shape};
-use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::kernel::{cast, into_contiguous};
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::{ElemType, FloatKind};
 use cubecl::prelude::*;
 
 use super::tile::{self, AdapterClass, GpuTiles};
@@ -58,7 +59,7 @@ impl<'a> Place<'a> {
         self.empty_of(shape, DType::F32)
     }
 
-    /// [`Self::empty`] of other elements than floats.
+    /// [`Self::empty`] of other elements than single floats.
     pub(super) fn empty_of(&self, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
         let (client, device) = (self.like.client.clone(), self.like.device.clone());
         empty_device_contiguous_dtype(client, device, shape.into(), dtype)
@@ -82,6 +83,19 @@ pub(super) fn grid(groups: usize, z: usize) -> CubeCount {
     let rows = groups.div_ceil(MOST_WORKGROUPS);
     let row = groups.div_ceil(rows);
     CubeCount::Static(row as u32, rows as u32, z as u32)
+}
+
+/// What the elements of a tensor of floats are stored as.
+pub(super) fn element(tensor: &CubeTensor) -> ElemType {
+    ElemType::Float(match tensor.dtype {
+        DType::F16 => FloatKind::F16,
+        _ => FloatKind::F32,
+    })
+}
+
+/// The same values in single precision; no copy where they are.
+pub(super) fn single(tensor: &CubeTensor) -> CubeTensor {
+    cast(tensor.clone(), DType::F32)
 }
 
 /// The same values in memory order; no copy where they are.

@@ -4,9 +4,10 @@
 //! far from zero costs no digits. A mean is kept as two floats: far from zero one is too coarse.
 
 use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::launch::{Place, contiguous, grid, unit, workgroup};
+use super::launch::{Place, contiguous, element, grid, unit, workgroup};
 use super::pointwise::{Kind, apply, derivative};
 use super::reduce::{Chunk, Chunks, total};
 use super::weight::sum_parts;
@@ -17,7 +18,13 @@ const KEPT: usize = 3;
 
 /// What a chunk's statistics are: the mean's two parts, squared deviations.
 #[cube(launch)]
-fn chunk_statistics(x: &[f32], partial: &mut [f32], chunk: Chunk, #[comptime] units: u32) {
+fn chunk_statistics<F: Float>(
+    x: &[F],
+    partial: &mut [f32],
+    chunk: Chunk,
+    #[comptime] units: u32,
+    #[define(F)] _element: ElemType,
+) {
     let mut shared = Shared::<[f32]>::new_slice(comptime!(units as usize));
     let here = workgroup();
     if here < chunk.rows * chunk.count {
@@ -28,7 +35,7 @@ fn chunk_statistics(x: &[f32], partial: &mut [f32], chunk: Chunk, #[comptime] un
         let mut sum = 0.0f32;
         let mut at = start + UNIT_POS_X;
         while at < end {
-            sum += x[(base + at) as usize];
+            sum += f32::cast_from(x[(base + at) as usize]);
             at += units;
         }
         let mean = total(sum, &mut shared, units) / count;
@@ -36,7 +43,7 @@ fn chunk_statistics(x: &[f32], partial: &mut [f32], chunk: Chunk, #[comptime] un
         let mut squares = 0.0f32;
         let mut at = start + UNIT_POS_X;
         while at < end {
-            let off = x[(base + at) as usize] - mean;
+            let off = f32::cast_from(x[(base + at) as usize]) - mean;
             rest += off;
             squares += off * off;
             at += units;
@@ -120,16 +127,17 @@ fn affine(weight: &[f32], bias: &[f32], channel: u32, #[comptime] form: Form) ->
 }
 
 #[cube(launch)]
-fn normalise(
-    x: &[f32],
+fn normalise<F: Float>(
+    x: &[F],
     kept: &[f32],
     weight: &[f32],
     bias: &[f32],
-    out: &mut [f32],
+    out: &mut [F],
     chunk: Chunk,
     channels: u32,
     slope: f32,
     #[comptime] form: Form,
+    #[define(F)] _element: ElemType,
 ) {
     let here = workgroup();
     if here < chunk.rows * chunk.count {
@@ -142,8 +150,9 @@ fn normalise(
         let (scale, shift) = affine(weight, bias, row % channels, form);
         let mut at = start + UNIT_POS_X;
         while at < end {
-            let value = ((x[(base + at) as usize] - mean) - rest) * inverse;
-            out[(base + at) as usize] = apply(value * scale + shift, slope, form.kind);
+            let value = ((f32::cast_from(x[(base + at) as usize]) - mean) - rest) * inverse;
+            let value = apply(value * scale + shift, slope, form.kind);
+            out[(base + at) as usize] = F::cast_from(value);
             at += comptime!(form.units);
         }
     }
@@ -151,17 +160,18 @@ fn normalise(
 
 /// Sums of a chunk: of the gradient before scale and shift, and of it times the normalised value.
 #[cube(launch)]
-fn gradient_sums(
-    x: &[f32],
+fn gradient_sums<F: Float>(
+    x: &[F],
     kept: &[f32],
     weight: &[f32],
     bias: &[f32],
-    gradient: &[f32],
+    gradient: &[F],
     partial: &mut [f32],
     chunk: Chunk,
     channels: u32,
     slope: f32,
     #[comptime] form: Form,
+    #[define(F)] _element: ElemType,
 ) {
     let mut shared = Shared::<[f32]>::new_slice(comptime!(form.units as usize));
     let here = workgroup();
@@ -177,8 +187,8 @@ fn gradient_sums(
         let mut product = 0.0f32;
         let mut at = start + UNIT_POS_X;
         while at < end {
-            let value = ((x[(base + at) as usize] - mean) - rest) * inverse;
-            let pull = gradient[(base + at) as usize]
+            let value = ((f32::cast_from(x[(base + at) as usize]) - mean) - rest) * inverse;
+            let pull = f32::cast_from(gradient[(base + at) as usize])
                 * derivative(value * scale + shift, slope, form.kind);
             sum += pull;
             product += pull * value;
@@ -218,18 +228,19 @@ fn parameter_gradients(
 }
 
 #[cube(launch)]
-fn data_gradient(
-    x: &[f32],
+fn data_gradient<F: Float>(
+    x: &[F],
     kept: &[f32],
     weight: &[f32],
     bias: &[f32],
-    gradient: &[f32],
+    gradient: &[F],
     sums: &[f32],
-    out: &mut [f32],
+    out: &mut [F],
     chunk: Chunk,
     channels: u32,
     slope: f32,
     #[comptime] form: Form,
+    #[define(F)] _element: ElemType,
 ) {
     let here = workgroup();
     if here < chunk.rows * chunk.count {
@@ -245,10 +256,11 @@ fn data_gradient(
         let product = sums[(chunk.rows + row) as usize] / voxels;
         let mut at = start + UNIT_POS_X;
         while at < end {
-            let value = ((x[(base + at) as usize] - mean) - rest) * inverse;
-            let pull = gradient[(base + at) as usize]
+            let value = ((f32::cast_from(x[(base + at) as usize]) - mean) - rest) * inverse;
+            let pull = f32::cast_from(gradient[(base + at) as usize])
                 * derivative(value * scale + shift, slope, form.kind);
-            out[(base + at) as usize] = (pull - sum - value * product) * (scale * inverse);
+            let value = (pull - sum - value * product) * (scale * inverse);
+            out[(base + at) as usize] = F::cast_from(value);
             at += comptime!(form.units);
         }
     }
@@ -306,6 +318,7 @@ impl Norm {
             partial.clone().into_buffer_arg(),
             chunks.argument(),
             units,
+            element(&x),
         );
         merge_statistics::launch(
             place.client(),
@@ -317,7 +330,7 @@ impl Norm {
             self.eps as f32,
             units,
         );
-        let out = place.empty(self.shape);
+        let out = place.empty_of(self.shape, x.dtype);
         let (form, slope) = self.form(&place, weight, bias);
         normalise::launch(
             place.client(),
@@ -332,6 +345,7 @@ impl Norm {
             self.shape[1] as u32,
             slope,
             form,
+            element(&x),
         );
         (out, kept)
     }
@@ -366,11 +380,12 @@ impl Norm {
             channels as u32,
             slope,
             form,
+            element(&x),
         );
         let sums = place.empty([2, chunks.rows]);
         sum_parts(&place, partial, &sums, 2 * chunks.rows, chunks.count);
         let result = Gradients {
-            data: place.empty(self.shape),
+            data: place.empty_of(self.shape, x.dtype),
             weight: place.empty([channels]),
             bias: place.empty([channels]),
         };
@@ -399,6 +414,7 @@ impl Norm {
             channels as u32,
             slope,
             form,
+            element(&x),
         );
         result
     }

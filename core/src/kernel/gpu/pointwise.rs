@@ -2,9 +2,10 @@
 
 use burn::tensor::Shape;
 use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::launch::{Place, contiguous, unit};
+use super::launch::{Place, contiguous, element, unit};
 use crate::nn::Activation;
 
 /// An activation as a kernel is compiled for it: its slope is an argument.
@@ -92,25 +93,36 @@ pub(super) fn derivative(x: f32, slope: f32, #[comptime] kind: Kind) -> f32 {
 }
 
 #[cube(launch)]
-fn activate_kernel(x: &[f32], y: &mut [f32], count: u32, slope: f32, #[comptime] kind: Kind) {
+fn activate_kernel<F: Float>(
+    x: &[F],
+    y: &mut [F],
+    count: u32,
+    slope: f32,
+    #[comptime] kind: Kind,
+    #[define(F)] _element: ElemType,
+) {
     let at = unit();
     if at < count {
-        y[at as usize] = apply(x[at as usize], slope, kind);
+        let value = apply(f32::cast_from(x[at as usize]), slope, kind);
+        y[at as usize] = F::cast_from(value);
     }
 }
 
 #[cube(launch)]
-fn chain_kernel(
-    x: &[f32],
-    gradient: &[f32],
-    out: &mut [f32],
+fn chain_kernel<F: Float>(
+    x: &[F],
+    gradient: &[F],
+    out: &mut [F],
     count: u32,
     slope: f32,
     #[comptime] kind: Kind,
+    #[define(F)] _element: ElemType,
 ) {
     let at = unit();
     if at < count {
-        out[at as usize] = gradient[at as usize] * derivative(x[at as usize], slope, kind);
+        let pull = f32::cast_from(gradient[at as usize]);
+        let rise = derivative(f32::cast_from(x[at as usize]), slope, kind);
+        out[at as usize] = F::cast_from(pull * rise);
     }
 }
 
@@ -119,7 +131,7 @@ pub(super) fn activate(x: &CubeTensor, activation: Activation) -> CubeTensor {
     let place = Place::of(x);
     let shape: Shape = x.meta.shape().clone();
     let count = shape.num_elements();
-    let y = place.empty(shape);
+    let y = place.empty_of(shape, x.dtype);
     let (kind, slope) = Kind::of(Some(activation));
     activate_kernel::launch(
         place.client(),
@@ -130,6 +142,7 @@ pub(super) fn activate(x: &CubeTensor, activation: Activation) -> CubeTensor {
         count as u32,
         slope,
         kind,
+        element(x),
     );
     y
 }
@@ -139,7 +152,7 @@ pub(super) fn chain(x: &CubeTensor, gradient: &CubeTensor, activation: Activatio
     let place = Place::of(x);
     let shape: Shape = x.meta.shape().clone();
     let count = shape.num_elements();
-    let out = place.empty(shape);
+    let out = place.empty_of(shape, x.dtype);
     let (kind, slope) = Kind::of(Some(activation));
     chain_kernel::launch(
         place.client(),
@@ -151,6 +164,7 @@ pub(super) fn chain(x: &CubeTensor, gradient: &CubeTensor, activation: Activatio
         count as u32,
         slope,
         kind,
+        element(x),
     );
     out
 }

@@ -1,9 +1,10 @@
 //! Max-pooling by two: one invocation a block of eight voxels.
 
 use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::launch::{Place, contiguous, unit};
+use super::launch::{Place, contiguous, element, unit};
 
 /// Extents of the unpooled tensor; `planes` is batch times channels.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
@@ -15,7 +16,12 @@ struct Extents {
 }
 
 #[cube(launch)]
-fn forward_kernel(x: &[f32], y: &mut [f32], extents: Extents) {
+fn forward_kernel<F: Float>(
+    x: &[F],
+    y: &mut [F],
+    extents: Extents,
+    #[define(F)] _element: ElemType,
+) {
     let (od, oh, ow) = (extents.depth / 2, extents.height / 2, extents.width / 2);
     let at = unit();
     if at < extents.planes * od * oh * ow {
@@ -36,7 +42,13 @@ fn forward_kernel(x: &[f32], y: &mut [f32], extents: Extents) {
 }
 
 #[cube(launch)]
-fn backward_kernel(x: &[f32], gradient: &[f32], out: &mut [f32], extents: Extents) {
+fn backward_kernel<F: Float>(
+    x: &[F],
+    gradient: &[F],
+    out: &mut [F],
+    extents: Extents,
+    #[define(F)] _element: ElemType,
+) {
     let (od, oh, ow) = (extents.depth / 2, extents.height / 2, extents.width / 2);
     // Blocks at an odd end are incomplete: their gradient is zero.
     let (bd, bh, bw) = (
@@ -53,7 +65,7 @@ fn backward_kernel(x: &[f32], gradient: &[f32], out: &mut [f32], extents: Extent
         let first = ((block * extents.depth + 2 * z) * extents.height + 2 * row) * extents.width
             + 2 * column;
         let whole = z < od && row < oh && column < ow;
-        let mut pull = 0.0f32;
+        let mut pull = F::new(0.0);
         let mut winner = 0u32;
         if whole {
             pull = gradient[(((block * od + z) * oh + row) * ow + column) as usize];
@@ -75,7 +87,7 @@ fn backward_kernel(x: &[f32], gradient: &[f32], out: &mut [f32], extents: Extent
                 && 2 * column + dx < extents.width
             {
                 let near = first + (dz * extents.height + dy) * extents.width + dx;
-                out[near as usize] = select(whole && winner == k, pull, 0.0);
+                out[near as usize] = select(whole && winner == k, pull, F::new(0.0));
             }
         }
     }
@@ -88,7 +100,7 @@ pub(super) fn forward(x: &CubeTensor, [n, c, d, h, w]: [usize; 5]) -> CubeTensor
         [n, c, d / 2, h / 2, w / 2],
         n * c * (d / 2) * (h / 2) * (w / 2),
     );
-    let y = place.empty(shape);
+    let y = place.empty_of(shape, x.dtype);
     forward_kernel::launch(
         place.client(),
         place.grid(count, 1),
@@ -96,6 +108,7 @@ pub(super) fn forward(x: &CubeTensor, [n, c, d, h, w]: [usize; 5]) -> CubeTensor
         contiguous(x).into_buffer_arg(),
         y.clone().into_buffer_arg(),
         ExtentsLaunch::new((n * c) as u32, d as u32, h as u32, w as u32),
+        element(x),
     );
     y
 }
@@ -107,7 +120,7 @@ pub(super) fn backward(
     [n, c, d, h, w]: [usize; 5],
 ) -> CubeTensor {
     let place = Place::of(x);
-    let out = place.empty([n, c, d, h, w]);
+    let out = place.empty_of([n, c, d, h, w], x.dtype);
     let count = n * c * d.div_ceil(2) * h.div_ceil(2) * w.div_ceil(2);
     backward_kernel::launch(
         place.client(),
@@ -117,6 +130,7 @@ pub(super) fn backward(
         contiguous(gradient).into_buffer_arg(),
         out.clone().into_buffer_arg(),
         ExtentsLaunch::new((n * c) as u32, d as u32, h as u32, w as u32),
+        element(x),
     );
     out
 }

@@ -1,9 +1,10 @@
 //! Sums over voxels in two stages: a workgroup a chunk of a channel, then the chunks.
 
 use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::launch::{Place, grid, workgroup};
+use super::launch::{Place, element, grid, workgroup};
 use super::weight::sum_parts;
 
 /// How the voxels of a channel are shared between workgroups.
@@ -76,7 +77,13 @@ pub(super) fn total(value: f32, shared: &mut Shared<[f32]>, #[comptime] workgrou
 }
 
 #[cube(launch)]
-fn sum_chunks(x: &[f32], partial: &mut [f32], chunk: Chunk, #[comptime] units: u32) {
+fn sum_chunks<F: Float>(
+    x: &[F],
+    partial: &mut [f32],
+    chunk: Chunk,
+    #[comptime] units: u32,
+    #[define(F)] _element: ElemType,
+) {
     let mut shared = Shared::<[f32]>::new_slice(comptime!(units as usize));
     let here = workgroup();
     // All of the workgroup or none.
@@ -88,7 +95,7 @@ fn sum_chunks(x: &[f32], partial: &mut [f32], chunk: Chunk, #[comptime] units: u
         let mut sum = 0.0f32;
         let mut at = start + UNIT_POS_X;
         while at < end {
-            sum += x[(base + at) as usize];
+            sum += f32::cast_from(x[(base + at) as usize]);
             at += units;
         }
         let all = total(sum, &mut shared, units);
@@ -112,6 +119,7 @@ pub(super) fn per_channel(x: &CubeTensor, shape: [usize; 5]) -> CubeTensor {
         partial.clone().into_buffer_arg(),
         chunks.argument(),
         place.tiles.workgroup,
+        element(x),
     );
     let out = place.empty([channels]);
     sum_parts(&place, partial, &out, channels, chunks.count * batch);
