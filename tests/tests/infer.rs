@@ -7,7 +7,7 @@ use amaes_core::infer::tile::TilePlan;
 use amaes_core::infer::{InferError, InferOptions, Input, Method, class_map, score_map};
 use amaes_core::label::Label;
 use amaes_core::model::{MeshNetConfig, MeshNetLayer, Model, Spec, UNetConfig};
-use amaes_core::nn::Activation;
+use amaes_core::nn::{Activation, Precision};
 use burn::tensor::{Device, Distribution, Tensor};
 
 fn meshnet(channels: usize, dilations: &[usize]) -> Spec {
@@ -35,8 +35,17 @@ fn image(channels: usize, shape: [usize; 3], device: &Device) -> Vec<f32> {
 }
 
 fn run(model: &Model, spec: &Spec, input: Input<'_>, options: &InferOptions) -> Vec<Label> {
-    let device = Device::flex();
-    class_map(model, spec, input, options, &device, &mut |_| {
+    run_on(&Device::flex(), model, spec, input, options)
+}
+
+fn run_on(
+    device: &Device,
+    model: &Model,
+    spec: &Spec,
+    input: Input<'_>,
+    options: &InferOptions,
+) -> Vec<Label> {
+    class_map(model, spec, input, options, device, &mut |_| {
         ControlFlow::Continue(())
     })
     .expect("inference")
@@ -378,4 +387,66 @@ fn images_that_do_not_suit_the_network_are_refused() {
         refuse(2, [usize::MAX; 3]),
         Err(InferError::Values { .. })
     ));
+}
+
+#[test]
+fn half_precision_gives_nearly_the_same_labels() {
+    let mut options = InferOptions {
+        window: SlidingWindow {
+            patch: [32; 3],
+            mirror: true,
+            ..Default::default()
+        },
+        precision: Precision::Float16,
+        ..Default::default()
+    };
+    let shape = [40, 33, 32];
+    let values = image(2, shape, &Device::flex());
+    let input = Input {
+        data: &values,
+        channels: 2,
+        shape,
+    };
+    let unet = Spec::UNet(UNetConfig {
+        filters: 4,
+        ..UNetConfig::b(2, 4)
+    });
+    let refused = class_map(
+        &model(&unet, &Device::flex()),
+        &unet,
+        input,
+        &options,
+        &Device::flex(),
+        &mut |_| ControlFlow::Continue(()),
+    );
+    let refused = refused.expect_err("a processor").to_string();
+    assert!(refused.contains("precision"), "{refused}");
+
+    let device = amaes::device::DeviceKind::Wgpu.open().ok();
+    let Some(device) = device.filter(|device| Precision::Float16.is_on(device)) else {
+        eprintln!("skipped: no graphics adapter with half precision");
+        return;
+    };
+    let methods = [
+        (unet, Method::Window),
+        (meshnet(5, &[1, 2, 1]), Method::Tiles),
+        (meshnet(5, &[1, 2, 1]), Method::Whole),
+    ];
+    for (spec, method) in methods {
+        let model = model(&spec, &device);
+        options.method = method;
+        let mut labels = |precision| {
+            options.precision = precision;
+            run_on(&device, &model, &spec, input, &options)
+        };
+        let single = labels(Precision::Float32);
+        let half = labels(Precision::Float16);
+        let differ = differing(&single, &half);
+        assert!(single.iter().any(|label| *label != single[0]));
+        assert!(
+            differ * 50 < single.len(),
+            "{method:?}: {differ} of {} differ",
+            single.len()
+        );
+    }
 }

@@ -330,6 +330,23 @@ fn import_makes_a_model_that_segments_and_is_inspected() {
         "segment", "-m", &half, "-i", &input, "-o", &output,
     ]));
     check_labels(&folder.path("seg.nii"));
+    let refused = amaes(&[
+        "segment",
+        "-m",
+        &half,
+        "-i",
+        &input,
+        "-o",
+        &output,
+        "--precision",
+        "float16",
+    ]);
+    assert!(!refused.status.success());
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        error.contains("--precision float16") && error.contains("`flex`"),
+        "{error}"
+    );
     let text = ok(amaes(&["inspect", &half, "--keys"]));
     for part in ["MeshNet", "MIT", "bright", "convs.0.weight"] {
         assert!(text.contains(part), "{text}");

@@ -12,6 +12,7 @@ use super::sliding_window::{self, SlidingWindow};
 use crate::kernel::keep_memory;
 use crate::label::Label;
 use crate::model::{Model, Spec};
+use crate::nn::Precision;
 
 /// A preprocessed image in the network's axis order.
 #[derive(Clone, Copy, Debug)]
@@ -127,6 +128,8 @@ pub struct InferOptions {
     /// Whether the class that comes second is kept, for labels of larger voxels to come back
     /// smoothly.
     pub second: bool,
+    /// What activations are stored as. Limits are kept as if it were single precision.
+    pub precision: Precision,
 }
 
 impl Default for InferOptions {
@@ -138,6 +141,21 @@ impl Default for InferOptions {
             max_tensor_bytes: u64::MAX,
             workers: 1,
             second: false,
+            precision: Precision::default(),
+        }
+    }
+}
+
+impl InferOptions {
+    /// Refuses what the device does not have.
+    pub(super) fn check(&self, device: &Device) -> Result<(), InferError> {
+        match self.precision.is_on(device) {
+            true => Ok(()),
+            false => Err(InferError::Option {
+                field: "precision",
+                value: self.precision.name().into(),
+                must: "this device stores float32 alone",
+            }),
         }
     }
 }
@@ -188,6 +206,7 @@ pub async fn class_map_async<H: Host>(
     host: &mut H,
 ) -> Result<ClassMap, InferError> {
     input.validate(spec.in_channels())?;
+    options.check(device)?;
     let _kept = keep_memory();
     let pieces = Pieces::plan(model, spec, input.shape, options)?;
     let mut assembly = pieces.assembly(spec);
@@ -237,12 +256,14 @@ pub(super) async fn whole<H: Host>(
     model: &Model,
     spec: &Spec,
     input: Input<'_>,
+    precision: Precision,
     device: &Device,
     host: &mut H,
 ) -> Result<Vec<Label>, InferError> {
     let multiple = spec.edge_multiple();
     let end = input.shape.map(|n| n.next_multiple_of(multiple));
-    let classes = model.classify(input.window([0; 3], end, input.outside(end), device));
+    let image = input.window([0; 3], end, input.outside(end), device);
+    let classes = model.classify(precision.enter(image));
     let [x, y, z] = input.shape;
     let classes = labels::<H>(classes.slice([0..1, 0..1, 0..x, 0..y, 0..z])).await?;
     report(host, 1, 1).await?;

@@ -13,12 +13,14 @@ use super::tile::{self, Columns, TilePlan};
 use super::{InferError, InferOptions, Input, Method};
 use crate::label::Label;
 use crate::model::{Model, Spec};
+use crate::nn::Precision;
 
 /// How a run is cut. The same network, shape and options give the same pieces everywhere.
 #[derive(Clone, Debug)]
 pub struct Pieces {
     shape: [usize; 3],
     second: bool,
+    precision: Precision,
     how: How,
 }
 
@@ -64,7 +66,12 @@ impl Pieces {
         let how = match (options.method, tiled) {
             (Method::Auto | Method::Tiles, Some((net, config))) => {
                 let plan = TilePlan::fit(config, shape, options)?;
-                How::Tiles(Columns::new(&plan, shape, net.dilations()))
+                How::Tiles(Columns::new(
+                    &plan,
+                    shape,
+                    net.dilations(),
+                    options.precision,
+                ))
             }
             (Method::Tiles, None) => {
                 return Err(InferError::Option {
@@ -83,6 +90,7 @@ impl Pieces {
         Ok(Self {
             shape,
             second: options.second,
+            precision: options.precision,
             how,
         })
     }
@@ -187,7 +195,8 @@ impl Pieces {
                 Ok(Output::Logits(logits))
             }
             _ => {
-                let classes = network::whole(model, spec, image, device, host).await?;
+                let classes =
+                    network::whole(model, spec, image, self.precision, device, host).await?;
                 Ok(Output::Classes(classes))
             }
         }

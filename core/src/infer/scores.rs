@@ -27,6 +27,7 @@ pub fn score_map(
     progress: OnProgress<'_>,
 ) -> Result<Vec<f32>, InferError> {
     input.validate(spec.in_channels())?;
+    options.check(device)?;
     let _kept = keep_memory();
     let windows = Windows::fit(spec, input.shape, options)?;
     let voxels = input.voxels();

@@ -10,6 +10,7 @@ use super::host::{Host, data};
 use super::{ClassMap, InferError, InferOptions};
 use crate::label::{Label, RunnerUp};
 use crate::model::{Model, Spec};
+use crate::nn::Precision;
 
 /// How much a voxel of a window counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +154,7 @@ pub(super) struct Windows {
     starts: [Vec<usize>; 3],
     weights: [Vec<f32>; 3],
     mirror: bool,
+    precision: Precision,
 }
 
 impl Windows {
@@ -178,6 +180,7 @@ impl Windows {
             starts: [0, 1, 2].map(|a| starts(padded[a], patch[a], window.overlap)),
             weights: patch.map(|n| profile(window.weighting, n)),
             mirror: window.mirror,
+            precision: options.precision,
         })
     }
 
@@ -204,7 +207,27 @@ impl Windows {
         model: &Model,
         input: Tensor<5>,
     ) -> Result<Vec<f32>, InferError> {
-        values::<H>(predict(model, input, self.mirror)).await
+        values::<H>(self.logits(model, input)).await
+    }
+
+    /// Logits of a window, averaged over its mirror images where asked.
+    fn logits(&self, model: &Model, x: Tensor<5>) -> Tensor<5> {
+        let forward = |x| {
+            let x = self.precision.enter(x);
+            self.precision.leave(model.forward(x))
+        };
+        if !self.mirror {
+            return forward(x);
+        }
+        let mirrored = |x: Tensor<5>, bits: usize| {
+            (0..3)
+                .filter(|a| bits >> a & 1 == 1)
+                .fold(x, |x, a| x.flip([a + 2]))
+        };
+        let sum = (1..8).fold(forward(x.clone()), |sum, bits| {
+            sum + mirrored(forward(mirrored(x.clone(), bits)), bits)
+        });
+        sum / 8.0
     }
 
     /// The slab that windows are summed in.
@@ -274,22 +297,6 @@ impl Windows {
             sums.decide(x, next, shape, out);
         }
     }
-}
-
-/// Logits of a window, averaged over its mirror images where asked.
-fn predict(model: &Model, x: Tensor<5>, mirror: bool) -> Tensor<5> {
-    if !mirror {
-        return model.forward(x);
-    }
-    let mirrored = |x: Tensor<5>, bits: usize| {
-        (0..3)
-            .filter(|a| bits >> a & 1 == 1)
-            .fold(x, |x, a| x.flip([a + 2]))
-    };
-    let sum = (1..8).fold(model.forward(x.clone()), |sum, bits| {
-        sum + mirrored(model.forward(mirrored(x.clone(), bits)), bits)
-    });
-    sum / 8.0
 }
 
 async fn values<H: Host>(logits: Tensor<5>) -> Result<Vec<f32>, InferError> {

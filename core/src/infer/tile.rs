@@ -14,6 +14,7 @@ use super::{InferError, InferOptions, Input};
 use crate::kernel::keep_memory;
 use crate::label::Label;
 use crate::model::{MeshNet, MeshNetConfig};
+use crate::nn::Precision;
 
 /// Bytes of a value.
 const VALUE: u64 = 4;
@@ -246,7 +247,8 @@ impl Stage {
 /// A tensor of its own: a slice may be a view that holds all of what it was cut from.
 fn copied(x: Tensor<5>) -> Tensor<5> {
     let [n, c, d, h, w] = x.dims();
-    Tensor::empty([n, c, d, h, w], &x.device()).slice_assign([0..n, 0..c, 0..d, 0..h, 0..w], x)
+    let place = Tensor::empty([n, c, d, h, w], (&x.device(), x.dtype()));
+    place.slice_assign([0..n, 0..c, 0..d, 0..h, 0..w], x)
 }
 
 /// The columns of one run, y by z.
@@ -256,10 +258,16 @@ pub(super) struct Columns {
     spans: Vec<(Span, Span)>,
     planes: usize,
     halo: usize,
+    precision: Precision,
 }
 
 impl Columns {
-    pub(super) fn new(plan: &TilePlan, shape: [usize; 3], dilations: &[usize]) -> Self {
+    pub(super) fn new(
+        plan: &TilePlan,
+        shape: [usize; 3],
+        dilations: &[usize],
+        precision: Precision,
+    ) -> Self {
         let zs = cut(shape[2], plan.cuts[1]);
         let spans = cut(shape[1], plan.cuts[0])
             .into_iter()
@@ -269,6 +277,7 @@ impl Columns {
             spans: spans.collect(),
             planes: plan.planes,
             halo: dilations.iter().sum(),
+            precision,
         }
     }
 
@@ -302,7 +311,7 @@ impl Columns {
     }
 }
 
-/// Runs the network column by column.
+/// Runs the network column by column, in single precision.
 ///
 /// # Errors
 ///
@@ -315,7 +324,8 @@ pub fn run(
     progress: OnProgress<'_>,
 ) -> Result<Vec<Label>, InferError> {
     let _kept = keep_memory();
-    let columns = Columns::new(plan, input.shape, net.dilations());
+    let (dilations, precision) = (net.dilations(), Precision::Float32);
+    let columns = Columns::new(plan, input.shape, dilations, precision);
     let mut classes = vec![0; input.voxels()];
     let (count, nx) = (columns.count() as u64, input.shape[0] as u64);
     let mut host = Blocking(progress);
@@ -353,7 +363,8 @@ pub(super) async fn column<H: Host>(
     let mut start = 0;
     while start < nx {
         let end = (start + columns.planes).min(nx);
-        let mut x = Some(image.window(at(start, from), at(end, to), 0.0, device));
+        let planes = image.window(at(start, from), at(end, to), 0.0, device);
+        let mut x = Some(columns.precision.enter(planes));
         for (layer, stage) in stages.iter_mut().enumerate() {
             x = x.and_then(|x| stage.push(net, layer, x, nx));
         }

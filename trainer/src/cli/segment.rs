@@ -13,6 +13,7 @@ use amaes::segment::{SegmentOptions, Segmentation, Segmenter, Timings};
 use amaes::volumes::{STANDARD, extension};
 use amaes_core::infer::sliding_window::{SlidingWindow, Weighting};
 use amaes_core::infer::{InferOptions, LabelReport, Progress};
+use amaes_core::nn::Precision;
 use amaes_core::segment::{Cleaning, Keep, Space};
 use amaes_core::weights::ModelFile;
 use anyhow::{Context, Result, bail};
@@ -63,6 +64,9 @@ struct RunArgs {
     /// What computes
     #[arg(long, value_enum, default_value_t = default_device())]
     device: DeviceKind,
+    /// What activations are stored as: float16 on graphics cards that have it
+    #[arg(long, value_enum, default_value_t)]
+    precision: PrecisionArg,
     /// Threads of the processor; all by default
     #[arg(long)]
     threads: Option<usize>,
@@ -98,6 +102,24 @@ struct CleanArgs {
     /// The grid of the result
     #[arg(long, value_enum, default_value_t)]
     space: SpaceArg,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum PrecisionArg {
+    /// Single precision
+    #[default]
+    Float32,
+    /// Half precision; sums stay in single
+    Float16,
+}
+
+impl From<PrecisionArg> for Precision {
+    fn from(arg: PrecisionArg) -> Self {
+        match arg {
+            PrecisionArg::Float32 => Self::Float32,
+            PrecisionArg::Float16 => Self::Float16,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -184,6 +206,14 @@ impl Segment {
             );
         }
         let device = self.run.device.open()?;
+        let precision = Precision::from(self.run.precision);
+        if !precision.is_on(&device) {
+            let (precision, device) = (precision.name(), self.run.device.name());
+            bail!(
+                "--precision {precision}: the device `{device}` has no {precision}; it takes a \
+                 graphics card that has it"
+            );
+        }
         let segmenter = Segmenter::new(
             &opened.file,
             &self.model,
@@ -258,6 +288,7 @@ impl Segment {
             infer: InferOptions {
                 window,
                 memory_limit: self.run.memory_limit,
+                precision: self.run.precision.into(),
                 ..InferOptions::default()
             },
             cleaning: Cleaning {
