@@ -6,7 +6,7 @@ use amaes_core::model::{
     MedNeXtConfig, MeshNetConfig, MeshNetLayer, Model, ResEncUNetConfig, Spec, StridedConfig,
     SwinUNETRConfig, UNetConfig, UNetHead,
 };
-use amaes_core::nn::Activation;
+use amaes_core::nn::{Activation, Precision};
 use amaes_core::weights::{LoadOptions, initial, load_into, parameters, parameters_of};
 use amaes_tests::draw;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -107,14 +107,24 @@ fn every_size_runs_and_has_gradients() {
 }
 
 /// The output and the gradients of its mean square.
-fn gradients(model: &Model, x: &Tensor<5>, checkpoint: bool) -> (Vec<f32>, FlatGradients) {
-    let network = Network::new(model, checkpoint);
+fn gradients(
+    model: &Model,
+    x: &Tensor<5>,
+    checkpoint: bool,
+    precision: Precision,
+) -> (Vec<f32>, FlatGradients) {
+    let network = Network::new(model, checkpoint).with_precision(precision);
     let output = network.forward(x.clone());
-    let loss = output.clone().square().mean();
+    // Half precision loses small gradients.
+    let scale = match precision {
+        Precision::Float32 => 1.0,
+        Precision::Float16 => 65_536.0,
+    };
+    let loss = output.clone().square().mean() * scale;
     let mut sum = GradientSum::default();
     network.backward(loss, |gradients| sum.add(model, gradients));
     let output = output.into_data().iter::<f32>().collect();
-    (output, sum.flat(model))
+    (output, sum.flat(model).scaled(1.0 / scale))
 }
 
 #[test]
@@ -178,8 +188,8 @@ fn checkpointing_changes_no_gradient() {
             .map(|v| (0.5 * v + 0.5) as f32)
             .collect();
         let x = Tensor::<5>::from_data(TensorData::new(values, [2, 1, d, h, w]), &device);
-        let (output, kept) = gradients(&model, &x, false);
-        let (again, checkpointed) = gradients(&model, &x, true);
+        let (output, kept) = gradients(&model, &x, false, Precision::Float32);
+        let (again, checkpointed) = gradients(&model, &x, true, Precision::Float32);
         let largest = output.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
         let differences = output.iter().zip(&again).map(|(a, b)| (a - b).abs());
         let error = differences.fold(0.0, f32::max);
@@ -198,6 +208,49 @@ fn checkpointing_changes_no_gradient() {
                 error <= allowed,
                 "{spec:?}: parameter {n} is off by {error}"
             );
+        }
+    }
+}
+
+#[test]
+fn every_network_learns_in_half_precision() {
+    let device = amaes::device::DeviceKind::Wgpu.open().ok();
+    let Some(device) = device.filter(|device| Precision::Float16.is_on(device)) else {
+        eprintln!("skipped: no graphics adapter with half precision");
+        return;
+    };
+    let mednext = MedNeXtConfig {
+        filters: 4,
+        ..MedNeXtConfig::s(1, 2)
+    };
+    for spec in [
+        Spec::UNet(UNetConfig {
+            filters: 4,
+            ..UNetConfig::b(1, 2)
+        }),
+        Spec::MedNeXt(mednext.native()),
+        Spec::ResEncUNet(resenc(1, 2)),
+        Spec::Strided(StridedConfig::of(3, 1, 2)),
+        Spec::SwinUNETR(SwinUNETRConfig::new(12, 1, 2)),
+    ] {
+        let model = spec
+            .init(&device.clone().autodiff())
+            .expect("a valid network");
+        let weights = initial(&spec, 2).expect("a valid network");
+        let (model, _) = load_into(model, &weights, &LoadOptions::default()).expect("its weights");
+        let values: Vec<f32> = draw(2, 32 * 32 * 32).map(|v| v as f32).collect();
+        let x = Tensor::<5>::from_data(TensorData::new(values, [1, 1, 32, 32, 32]), &device);
+        let (single, expected) = gradients(&model, &x, false, Precision::Float32);
+        let largest = single.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+        for checkpoint in [false, true] {
+            let (output, found) = gradients(&model, &x, checkpoint, Precision::Float16);
+            let differences = output.iter().zip(&single).map(|(a, b)| (a - b).abs());
+            let error = differences.fold(0.0, f32::max);
+            assert!(error < 0.03 * largest, "{spec:?}: {error} of {largest}");
+            let pairs = found.0.iter().zip(&expected.0);
+            let apart = pairs.map(|(a, b)| a.clone() - b.clone()).collect();
+            let error = FlatGradients(apart).norm() / expected.norm();
+            assert!(error < 0.1, "{spec:?}: gradients are off by {error}");
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod export;
 pub mod finetune;
 pub mod gradients;
 pub mod log;
+pub mod loss_scale;
 pub mod memory;
 #[cfg(feature = "mpi")]
 pub mod mpi;

@@ -5,14 +5,16 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use amaes::device::DeviceKind;
 use amaes::train::TrainError;
 use amaes::train::checkpoint::{self, Checkpoint};
 use amaes::train::config::PretrainConfig;
 use amaes::train::exchange::Alone;
 use amaes::train::log::{self, EndReason, Record};
-use amaes::train::pretrain::Pretraining;
-use amaes::train::run::{Drawn, Ended, Run, Setting, Source};
+use amaes::train::pretrain::{self, Pretraining};
+use amaes::train::run::{Drawn, Ended, Run, Setting, Source, Start};
 use amaes::train::sample::Sample;
+use amaes_core::nn::Precision;
 use amaes_core::preprocess::Plan;
 use amaes_core::pretext::BlockMask;
 use burn::tensor::Device;
@@ -79,9 +81,18 @@ fn config(folder: &Path, name: &str) -> PretrainConfig {
 }
 
 fn run(config: PretrainConfig, resume: bool, stop_at: Option<u64>) -> Result<Ended, TrainError> {
+    run_on(Device::flex(), config, resume, stop_at)
+}
+
+fn run_on(
+    device: Device,
+    config: PretrainConfig,
+    resume: bool,
+    stop_at: Option<u64>,
+) -> Result<Ended, TrainError> {
     let stop: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
     let setting = Setting {
-        device: Device::flex(),
+        device,
         exchange: &Alone,
         stop,
         watch: &mut |_| {},
@@ -254,4 +265,107 @@ fn a_configuration_survives_its_file() {
         PretrainConfig::read(Some(&path), &[]).expect("read"),
         config
     );
+}
+
+/// The graphics card, if it has half precision.
+fn card() -> Option<Device> {
+    let device = DeviceKind::Wgpu.open().ok();
+    let device = device.filter(|device| Precision::Float16.is_on(device));
+    if device.is_none() {
+        eprintln!("skipped: no graphics adapter with half precision");
+    }
+    device
+}
+
+fn half(folder: &Path, name: &str) -> PretrainConfig {
+    let mut config = config(folder, name);
+    config.run.device = DeviceKind::Wgpu;
+    config.training.precision = Precision::Float16;
+    config
+}
+
+#[test]
+fn half_precision_is_refused_where_there_is_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut config = half(folder.path(), "half");
+    config.run.device = DeviceKind::Flex;
+    let (stop, device) = (AtomicBool::new(false), Device::flex());
+    let error = pretrain::run(&config, Start::Begin, device, &stop, &mut |_| {})
+        .expect_err("a processor")
+        .to_string();
+    for part in ["training.precision", "float16", "`flex`"] {
+        assert!(error.contains(part), "{error}");
+    }
+    let settings = [
+        "data.store=none",
+        "pretext.kind=swinunetr",
+        "training.precision=float16",
+    ];
+    let error = PretrainConfig::read(None, &settings.map(str::to_owned))
+        .expect_err("views")
+        .to_string();
+    assert!(error.contains("training.precision"), "{error}");
+}
+
+#[test]
+fn a_run_in_half_precision_learns_the_same_and_goes_on() {
+    let Some(device) = card() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut single = half(folder.path(), "single");
+    single.training.precision = Precision::Float32;
+    let (whole, parts) = (half(folder.path(), "whole"), half(folder.path(), "parts"));
+    let folders = [&single, &whole, &parts].map(|config| config.folder());
+    let run = |config, resume, stop_at| run_on(device.clone(), config, resume, stop_at);
+    run(single, false, None).expect("a run");
+    run(whole, false, None).expect("a run");
+    let ended = run(parts.clone(), false, Some(12)).expect("a run");
+    assert_eq!((ended.step, ended.reason), (3, EndReason::Interrupted));
+    run(parts, true, None).expect("resumed");
+
+    let [single, whole, parts] = folders;
+    assert_eq!(losses(&whole), losses(&parts));
+    for ((_, half), (step, single)) in losses(&whole).iter().zip(losses(&single)) {
+        assert!((half / single - 1.0).abs() < 0.01, "step {step}: {half}");
+    }
+    let read = |run: &Path| Checkpoint::read(&run.join(checkpoint::file(6))).expect("a checkpoint");
+    let (whole, parts) = (read(&whole), read(&parts));
+    assert!(whole.model.iter().eq(parts.model.iter()));
+    assert_eq!(whole.moments, parts.moments);
+    assert_eq!(whole.state.loss_scale, parts.state.loss_scale);
+    assert_eq!(
+        (whole.state.loss_scale.factor, whole.state.loss_scale.steps),
+        (65_536.0, 6)
+    );
+    assert!(read(&single).state.loss_scale.is_new());
+}
+
+#[test]
+fn steps_beyond_half_precision_are_skipped() {
+    let Some(device) = card() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = half(folder.path(), "skipped");
+    let path = config.folder();
+    let run = |resume, stop_at| run_on(device.clone(), config.clone(), resume, stop_at);
+    run(false, Some(8)).expect("a run");
+    let (mut before, _) = checkpoint::latest(&path).expect("a checkpoint");
+    assert_eq!(before.state.step, 2);
+    // No gradient is a number with it, nor with its 16th.
+    before.state.loss_scale.factor = 2.0_f64.powi(100);
+    let file = path.join(checkpoint::file(2));
+    before.write(&file).expect("written");
+    let ended = run(true, None).expect("a run");
+    assert_eq!((ended.step, ended.reason), (6, EndReason::Finished));
+
+    let after = Checkpoint::read(&path.join(checkpoint::file(6))).expect("a checkpoint");
+    let scale = after.state.loss_scale;
+    assert_eq!((scale.factor, scale.skipped), (2.0_f64.powi(96), 4));
+    assert!(before.model.iter().eq(after.model.iter()));
+    assert_eq!(before.moments, after.moments);
+    let records = log::read(&path).expect("a log");
+    let skipped = records.iter().filter(|record| match record {
+        Record::Step(step) => step.step > 2 && step.grad_norm == 0.0,
+        Record::Note { message, .. } => message.contains("skipped"),
+        _ => false,
+    });
+    assert_eq!(skipped.count(), 8);
 }

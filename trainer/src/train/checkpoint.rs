@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::{Result, TrainError};
+use super::loss_scale::LossScale;
 use crate::atomic::write_atomic;
 use crate::digits::hex;
 use crate::error::WithPath;
@@ -61,6 +62,9 @@ pub struct State {
     /// The best validation so far, where validation chooses the weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best: Option<Best>,
+    /// The scale of the next step's loss, where gradients pass through half precision.
+    #[serde(default, skip_serializing_if = "LossScale::is_new")]
+    pub loss_scale: LossScale,
 }
 
 /// The best validation of a run.
@@ -100,6 +104,7 @@ impl State {
             position: serde_json::Value::Null,
             config,
             best: None,
+            loss_scale: LossScale::default(),
         }
     }
 }

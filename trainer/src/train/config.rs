@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use amaes_core::augment::{AugmentConfig, Preset};
 use amaes_core::model::Spec;
+use amaes_core::nn::Precision;
 use amaes_core::pretext::{BlockMask, LossOver};
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,7 @@ use super::memory;
 use super::pretext::PretextConfig;
 use super::schedule::Schedule;
 use super::sections::{
-    self, OutputConfig, RunConfig, accumulate, check, patch_size, positive, share,
+    self, OutputConfig, RunConfig, accumulate, check, is_single, patch_size, positive, share,
 };
 use super::task::Settings;
 use crate::loader::Damage;
@@ -200,6 +201,10 @@ pub struct TrainingConfig {
     /// Computes activations again in the backward pass in place of keeping them: less memory, a
     /// third more time.
     pub checkpoint_activations: bool,
+    /// What activations and their gradients are stored as: `float32`, or `float16` on graphics cards
+    /// that have it.
+    #[serde(skip_serializing_if = "is_single")]
+    pub precision: Precision,
 }
 
 impl Default for DataConfig {
@@ -257,6 +262,7 @@ impl Default for TrainingConfig {
             accumulate: 1,
             ema: None,
             checkpoint_activations: false,
+            precision: Precision::Float32,
         }
     }
 }
@@ -380,6 +386,7 @@ impl PretrainConfig {
             ema: self.training.ema,
             frozen: 0,
             checkpoint_activations: self.training.checkpoint_activations,
+            precision: self.training.precision,
         }
     }
 
@@ -415,6 +422,11 @@ impl PretrainConfig {
         let swin = backbone.is_swin_unetr();
         check("pretext.kind", swin || self.pretext.is_amaes(), || {
             "swinunetr is for the backbones swinunetr and swinunetr-v2".into()
+        })?;
+        let single = is_single(&self.training.precision);
+        let amaes = self.pretext.is_amaes();
+        check("training.precision", single || amaes, || {
+            "SwinUNETR's pretext has float32 alone".into()
         })?;
         let light = self.model.decoder == DecoderSize::Light && !self.model.skips;
         check("model.decoder", light || !swin, || {

@@ -35,7 +35,7 @@ use super::log::{self, Record, Validation};
 use super::memory;
 use super::network::Network;
 use super::run::{Ended, First, Run, Setting, Start};
-use super::sections::patch_size;
+use super::sections::{on_device, patch_size};
 use super::step::Learner;
 use super::task::{Common, Selection, Settings, Task};
 use crate::error::WithPath;
@@ -102,6 +102,7 @@ pub fn run_from(
     from: Option<&Checkpoint>,
     setting: Setting<'_>,
 ) -> Result<Ended> {
+    on_device(config.training.precision, &config.run, &setting.device)?;
     let dataset = Dataset::open(&config.data)?;
     let split = labelled::split(&dataset, &config.split)?;
     if from.is_some() {

@@ -148,8 +148,12 @@ pub struct Step {
     pub cross_entropy: Option<f64>,
     /// Learning rate.
     pub lr: f64,
-    /// L2 norm of all gradients, before clipping.
+    /// L2 norm of all gradients, before clipping. 0 where the step was skipped, see
+    /// [`LossScale`](super::loss_scale::LossScale).
     pub grad_norm: f64,
+    /// What the loss was multiplied by, where gradients pass through half precision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f64>,
     /// Seconds for the step, waiting included.
     pub step_s: f64,
     /// Seconds of it that were spent waiting for samples.

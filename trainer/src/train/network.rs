@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 
 use amaes_core::model::{Model, Tape};
+use amaes_core::nn::Precision;
 use amaes_core::pretext::ViewOutput;
 use burn::tensor::{Gradients, Tensor};
 
@@ -13,6 +14,7 @@ pub struct Network<'a> {
     model: &'a Model,
     /// With activation checkpointing: what each forward pass left.
     tapes: Option<RefCell<Vec<Tape>>>,
+    precision: Precision,
 }
 
 impl<'a> Network<'a> {
@@ -21,11 +23,23 @@ impl<'a> Network<'a> {
         Self {
             model,
             tapes: checkpoint.then(RefCell::default),
+            precision: Precision::Float32,
         }
     }
 
-    /// As [`Model::forward`].
+    /// The same with activations of this precision.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// As [`Model::forward`], from and to single precision.
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        let x = self.precision.enter(x);
+        self.precision.leave(self.activated(x))
+    }
+
+    fn activated(&self, x: Tensor<5>) -> Tensor<5> {
         let Some(tapes) = &self.tapes else {
             return self.model.forward(x);
         };
@@ -38,7 +52,7 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// As [`Model::views`]; its activations are kept.
+    /// As [`Model::views`]; its activations are kept, in single precision.
     pub fn views(&self, x: Tensor<5>) -> Option<ViewOutput> {
         self.model.views(x)
     }

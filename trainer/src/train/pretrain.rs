@@ -23,6 +23,7 @@ use super::pretext::PretextConfig;
 use super::run::{Ended, Run, Setting, Start};
 use super::sample::Pretext;
 use super::schedule::Schedule;
+use super::sections::on_device;
 use super::step::Learner;
 use super::task::{Common, Settings, Task};
 use super::views::ViewMaker;
@@ -136,6 +137,7 @@ pub fn run_from(
     from: Option<&Checkpoint>,
     setting: Setting<'_>,
 ) -> Result<Ended> {
+    on_device(config.training.precision, &config.run, &setting.device)?;
     match &config.pretext {
         PretextConfig::Amaes(_) => run_pretext(config.mask()?, config, from, setting),
         PretextConfig::SwinUNETR(views) => {

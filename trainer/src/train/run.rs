@@ -277,13 +277,21 @@ impl<'a, T: Task> Run<'a, T> {
                 self.log(&Record::Damaged { step, message })?;
             }
             let with = self.setting.exchange;
+            let scale = self.learner.loss_scale();
             let (losses, norm) = self.learner.step(&self.task, &drawn.samples, lr, with)?;
             self.state.position = drawn.position;
             let step = self.learner.steps();
             let mut line = self.line(step, begin.elapsed(), drawn.wait);
-            (line.epoch, line.lr, line.grad_norm) = (drawn.epoch, lr, norm);
+            (line.epoch, line.lr, line.loss_scale) = (drawn.epoch, lr, scale);
+            let skipped = !norm.is_finite();
+            line.grad_norm = if skipped { 0.0 } else { norm };
             T::fill(losses, &mut line);
             self.log(&Record::Step(line))?;
+            if skipped {
+                let message = "skipped: gradients are beyond float16; the loss's scale is halved";
+                let message = message.to_owned();
+                self.log(&Record::Note { step, message })?;
+            }
 
             let last = step == steps;
             if due(output.validate_every, step) || last {

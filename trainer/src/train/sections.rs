@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use amaes_core::nn::Precision;
+use burn::tensor::Device;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +99,19 @@ impl AdamWConfig {
         })?;
         share("optimizer.weight_decay", self.weight_decay, false)
     }
+}
+
+/// Whether activations are stored in single precision, as they are where nothing is said.
+pub(super) fn is_single(precision: &Precision) -> bool {
+    *precision == Precision::Float32
+}
+
+/// Refuses a precision that the run's device does not have.
+pub(super) fn on_device(precision: Precision, run: &RunConfig, device: &Device) -> Result<()> {
+    check("training.precision", precision.is_on(device), || {
+        let (precision, device) = (precision.name(), run.device.name());
+        format!("the device `{device}` has no {precision}; it takes a graphics card that has it")
+    })
 }
 
 /// Reads a configuration as a table; each of `overrides` is `section.field=value`, the value as

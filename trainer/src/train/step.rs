@@ -1,6 +1,7 @@
 //! One optimiser step.
 
 use amaes_core::model::{Model, Spec};
+use amaes_core::nn::Precision;
 use amaes_core::weights::{LoadOptions, StateDict, collect, load_into, parameters_of};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Tensor};
@@ -11,6 +12,7 @@ use super::checkpoint::Checkpoint;
 use super::error::{Result, TrainError};
 use super::exchange::{Exchange, mean_gradients};
 use super::gradients::GradientSum;
+use super::loss_scale::LossScale;
 use super::network::Network;
 use super::task::{Settings, Task};
 
@@ -20,6 +22,7 @@ pub struct Learner {
     model: Model,
     optimizer: AdamW,
     average: Option<Average>,
+    scale: LossScale,
     settings: Settings,
     /// Whether each parameter is one of the encoder's.
     encoder: Vec<bool>,
@@ -48,6 +51,7 @@ impl Learner {
             model,
             optimizer,
             average,
+            scale: LossScale::default(),
             settings,
             encoder,
             frozen: false,
@@ -63,7 +67,9 @@ impl Learner {
     pub fn resume(settings: Settings, checkpoint: &Checkpoint, device: &Device) -> Result<Self> {
         let model = build(&checkpoint.state.spec, &checkpoint.model, settings, device)?;
         let mut moments = Vec::with_capacity(checkpoint.moments.len());
-        if checkpoint.state.step > 0 {
+        let scale = checkpoint.state.loss_scale;
+        let taken = checkpoint.state.step.saturating_sub(scale.skipped);
+        if taken > 0 {
             for (name, shape) in parameters_of(&model) {
                 let count = shape.iter().product::<usize>();
                 let of = checkpoint.moments.get(&name);
@@ -85,12 +91,13 @@ impl Learner {
             (None, _) => None,
         };
         let encoder = in_encoder(&model, &checkpoint.state.spec);
-        let optimizer = AdamW::resume(settings.optimizer, checkpoint.state.step, moments)
+        let optimizer = AdamW::resume(settings.optimizer, taken, moments)
             .delayed(delays(&encoder, settings.frozen));
         Ok(Self {
             model,
             optimizer,
             average,
+            scale,
             settings,
             encoder,
             frozen: false,
@@ -99,11 +106,13 @@ impl Learner {
     }
 
     /// Takes a step on this process's samples. Returns the losses over those of all processes and
-    /// the norm of the gradients.
+    /// the norm of the gradients. In half precision that may be no finite number: the step was
+    /// skipped then.
     ///
     /// # Errors
     ///
-    /// [`TrainError::Diverged`] when the loss is no number, and the weights are left as they were;
+    /// [`TrainError::Diverged`] when the loss is no number, or gradients are not in single precision
+    /// or however the loss is scaled; the weights are left as they were.
     /// [`TrainError::Exchange`].
     pub fn step<T: Task>(
         &mut self,
@@ -112,7 +121,8 @@ impl Learner {
         lr: f64,
         with: &dyn Exchange,
     ) -> Result<(T::Losses, f64)> {
-        self.freeze(self.steps() < self.settings.frozen);
+        self.freeze(self.optimizer.steps() < self.settings.frozen);
+        let factor = self.loss_scale();
         let parts = self.settings.accumulate.clamp(1, samples.len().max(1));
         let size = samples.len().div_ceil(parts);
         let mut sum = GradientSum::default();
@@ -120,9 +130,13 @@ impl Learner {
         for start in (0..samples.len()).step_by(size) {
             let range = start..(start + size).min(samples.len());
             let share = range.len() as f64 / samples.len() as f64;
-            let network = Network::new(&self.model, self.settings.checkpoint_activations);
+            let network = Network::new(&self.model, self.settings.checkpoint_activations)
+                .with_precision(self.settings.precision);
             let result = task.loss(&network, &samples[range], &self.device);
-            let loss = result[0].clone() * share;
+            let mut loss = result[0].clone() * share;
+            if let Some(factor) = factor {
+                loss = loss * factor;
+            }
             network.backward(loss, |gradients| sum.add(&self.model, gradients));
             let values = read(result);
             losses.resize(values.len(), 0.0);
@@ -135,13 +149,20 @@ impl Learner {
         }
         let gradients = sum.flat(&self.model);
         let mut gradients = mean_gradients(gradients, with)?;
+        if let Some(factor) = factor {
+            gradients = gradients.scaled(1.0 / factor);
+        }
         with.sum(&mut losses)?;
         let world = with.world() as f64;
         let losses: Vec<f64> = losses.iter().map(|&v| f64::from(v) / world).collect();
         let loss = losses[0];
         let norm = gradients.norm();
-        if !loss.is_finite() || !norm.is_finite() {
-            let step = self.optimizer.steps();
+        let finite = loss.is_finite() && norm.is_finite();
+        if !finite {
+            if loss.is_finite() && factor.is_some() && self.scale.skip() {
+                return Ok((T::losses(&losses), norm));
+            }
+            let step = self.steps();
             return Err(TrainError::Diverged { step, loss });
         }
         if let Some(clip) = self.settings.clip
@@ -152,6 +173,9 @@ impl Learner {
         self.model = self.optimizer.step(self.model.clone(), gradients, lr);
         if let Some(average) = &mut self.average {
             average.update(&self.model);
+        }
+        if factor.is_some() {
+            self.scale.keep();
         }
         Ok((T::losses(&losses), norm))
     }
@@ -189,9 +213,15 @@ impl Learner {
         &self.device
     }
 
-    /// Steps taken.
+    /// Steps, with those that were skipped.
     pub fn steps(&self) -> u64 {
-        self.optimizer.steps()
+        self.optimizer.steps() + self.scale.skipped
+    }
+
+    /// What the next step's loss is multiplied by, where gradients pass through half precision.
+    pub fn loss_scale(&self) -> Option<f64> {
+        let half = self.settings.precision == Precision::Float16;
+        half.then_some(self.scale.factor)
     }
 
     /// Copies weights, moments and average into a checkpoint.
@@ -201,6 +231,7 @@ impl Learner {
     /// [`TrainError::Weights`].
     pub fn save(&self, checkpoint: &mut Checkpoint) -> Result<()> {
         checkpoint.state.step = self.steps();
+        checkpoint.state.loss_scale = self.scale;
         checkpoint.model = collect(&self.model)?;
         let names = parameters_of(&self.model).into_iter().map(|(name, _)| name);
         checkpoint.moments = names.zip(self.optimizer.moments()).collect();

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use amaes_core::label::LabelTable;
 use amaes_core::model::Spec;
+use amaes_core::nn::Precision;
 use amaes_core::preprocess::Plan;
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
@@ -119,6 +120,8 @@ pub struct Settings {
     pub frozen: u64,
     /// Whether activations are computed again in the backward pass, in place of being kept.
     pub checkpoint_activations: bool,
+    /// What activations are stored as.
+    pub precision: Precision,
 }
 
 /// Which weights a run is for: the last, unless validation chooses them.

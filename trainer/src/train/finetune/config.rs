@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use amaes_core::augment::{AugmentConfig, Preset};
 use amaes_core::loss::DiceCeConfig;
+use amaes_core::nn::Precision;
 use serde::{Deserialize, Serialize};
 
 use crate::labelled::{DatasetConfig, SplitConfig};
@@ -13,7 +14,7 @@ use crate::train::backbone::Backbone;
 use crate::train::error::{Result, TrainError};
 use crate::train::schedule::Schedule;
 use crate::train::sections::{
-    self, OutputConfig, RunConfig, accumulate, check, patch_size, positive, share,
+    self, OutputConfig, RunConfig, accumulate, check, is_single, patch_size, positive, share,
 };
 use crate::train::task::{Selection, Settings};
 
@@ -147,6 +148,10 @@ pub struct TrainingConfig {
     /// Computes activations again in the backward pass in place of keeping them: less memory, a
     /// third more time.
     pub checkpoint_activations: bool,
+    /// What activations and their gradients are stored as: `float32`, or `float16` on graphics cards
+    /// that have it.
+    #[serde(skip_serializing_if = "is_single")]
+    pub precision: Precision,
     /// Which weights the run is for.
     pub select: Select,
     /// Validations without a better one after which the run ends; with `select = "best"`.
@@ -229,6 +234,7 @@ impl Default for TrainingConfig {
             accumulate: 1,
             ema: None,
             checkpoint_activations: false,
+            precision: Precision::Float32,
             select: Select::Last,
             patience: None,
         }
@@ -326,6 +332,7 @@ impl FinetuneConfig {
             clip: self.training.clip,
             ema: self.training.ema,
             checkpoint_activations: self.training.checkpoint_activations,
+            precision: self.training.precision,
             frozen: self.training.frozen,
         }
     }
