@@ -213,7 +213,7 @@ fn checkpointing_changes_no_gradient() {
 }
 
 #[test]
-fn every_network_learns_in_half_precision() {
+fn networks_of_convolutions_learn_in_half_precision() {
     let device = amaes::device::DeviceKind::Wgpu.open().ok();
     let Some(device) = device.filter(|device| Precision::Float16.is_on(device)) else {
         eprintln!("skipped: no graphics adapter with half precision");
@@ -231,7 +231,6 @@ fn every_network_learns_in_half_precision() {
         Spec::MedNeXt(mednext.native()),
         Spec::ResEncUNet(resenc(1, 2)),
         Spec::Strided(StridedConfig::of(3, 1, 2)),
-        Spec::SwinUNETR(SwinUNETRConfig::new(12, 1, 2)),
     ] {
         let model = spec
             .init(&device.clone().autodiff())
@@ -250,7 +249,7 @@ fn every_network_learns_in_half_precision() {
             let pairs = found.0.iter().zip(&expected.0);
             let apart = pairs.map(|(a, b)| a.clone() - b.clone()).collect();
             let error = FlatGradients(apart).norm() / expected.norm();
-            assert!(error < 0.1, "{spec:?}: gradients are off by {error}");
+            assert!(error < 0.05, "{spec:?}: gradients are off by {error}");
         }
     }
 }

@@ -9,10 +9,12 @@ use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use amaes::device::DeviceKind;
 use amaes::train::log::{self, EndReason, Record, Validation};
 use amaes::volumes::{self, Voxels};
 use amaes_core::label::Label;
 use amaes_core::metric::dice;
+use amaes_core::nn::Precision;
 use amaes_core::volume::{Affine, Grid, Header, ReadOptions, Volume};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -316,6 +318,30 @@ fn channels_lie_on_one_grid() {
 }
 
 #[test]
+fn half_precision_learns_the_same() {
+    let device = DeviceKind::Wgpu.open().ok();
+    if !device.is_some_and(|device| Precision::Float16.is_on(&device)) {
+        eprintln!("skipped: no graphics adapter with half precision");
+        return;
+    }
+    let bench = Bench::new(3);
+    let set = [
+        "run.device=wgpu",
+        "training.steps=4",
+        "training.frozen=2",
+        "augment.preset=none",
+    ];
+    ok(&mut bench.command("single", &set));
+    let half = [&set[..], &["training.precision=float16"]].concat();
+    ok(&mut bench.command("half", &half));
+    let (single, half) = (steps(&bench.run("single")), steps(&bench.run("half")));
+    assert_eq!(half.len(), 4);
+    for ((step, single), (_, half)) in single.iter().zip(&half) {
+        assert!((half / single - 1.0).abs() < 0.01, "step {step}: {half}");
+    }
+}
+
+#[test]
 fn a_run_ends_when_it_gets_no_better() {
     let bench = Bench::new(3);
     let set = [
@@ -388,6 +414,10 @@ fn pretrained_weights_and_mistakes_are_named() {
         &["split.train"],
     );
     fails(&mut bench.command("x", &["augment.blurr={}"]), &["blurr"]);
+    fails(
+        &mut bench.command("x", &["training.precision=float16"]),
+        &["training.precision", "`flex`"],
+    );
     fails(&mut bench.command("x", &["loss.dice=-1"]), &["loss"]);
     fails(
         &mut bench.command("x", &["training.patience=3"]),
