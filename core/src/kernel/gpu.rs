@@ -12,6 +12,7 @@
 mod argmax;
 mod conv;
 mod direct;
+mod filtered;
 mod interleave;
 mod lattice;
 mod launch;

@@ -11,6 +11,8 @@ use super::{
 };
 use crate::nn::Activation;
 
+#[cfg(feature = "cube")]
+mod blocks;
 #[cfg(feature = "flex")]
 mod fused;
 #[cfg(feature = "cube")]

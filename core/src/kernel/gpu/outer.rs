@@ -4,7 +4,7 @@
 //! An invocation has four or eight output channels and many input channels, and goes along rows; a
 //! plane of invocations loads the input channels of a voxel together and each reads those of the
 //! others. With three taps along a row and no stride an input meets the gradients of three voxels.
-//! Points stand for the other taps, or for those of minimal filtering.
+//! Points stand for the other taps.
 
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
@@ -12,33 +12,24 @@ use cubecl::prelude::*;
 use super::interleave::{LANES, channels_last};
 use super::lattice;
 use super::launch::{Place, unit};
-use super::minimal;
 use super::weight::{Line, LineLaunch, MOST_ROUNDS};
+use super::{filtered, minimal};
 use crate::kernel::shape::{Conv, Extent};
-
-/// Elements of what is laid out anew at a time.
-const MOST_LAID_OUT: usize = 1 << 22;
 
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
 struct Extents {
     /// Vectors of channels of a voxel.
     in_vectors: u32,
     out_vectors: u32,
-    /// Vectors from one point to the next, 0 if they are taps.
-    in_step: u32,
-    out_step: u32,
     points: u32,
     /// Lattices of columns, the outputs between two neighbours of one, and the step of their
     /// inputs.
     lattices: u32,
     lattice_step: u32,
     column_step: i32,
-    /// Voxels of a row of the gradient in memory.
-    out_row: u32,
-    /// Rows of voxels, planes of invocations that share them, and the first of these.
+    /// Rows of voxels, and planes of invocations that share them.
     lines: u32,
     sharing: u32,
-    first: u32,
     rounds: u32,
 }
 
@@ -77,7 +68,7 @@ impl Form {
     }
 }
 
-/// Both tensors come as `[point][batch][voxel][vector of channels]`; sums are
+/// Both tensors come as `[batch][voxel][vector of channels]`; sums are
 /// `[share][point][input channel][tap][vector of output channels]`.
 #[cube(launch_unchecked)]
 fn products(
@@ -123,13 +114,13 @@ fn products(
             own + comptime!((i * form.plane) as u32),
             comptime!(inputs as u32 - 1),
         );
-        in_at[i] = point * extents.in_step + min(in_first + slot, extents.in_vectors - 1);
+        in_at[i] = min(in_first + slot, extents.in_vectors - 1);
     }
     let mut out_at = Array::<u32>::new(outputs);
     #[unroll]
     for i in 0..outputs {
         let number = out_first + comptime!((i * form.plane) as u32);
-        out_at[i] = point * extents.out_step + min(number, extents.out_vectors - 1);
+        out_at[i] = min(number, extents.out_vectors - 1);
     }
 
     for round in 0..extents.rounds {
@@ -145,7 +136,7 @@ fn products(
             let iz = (oz as i32 * z.stride - z.low + z.dilation * tap_z) as u32;
             let line_in = iy < y.input && iz < z.input;
             let in_line = ((batch * z.input + iz) * y.input + iy) * x.input;
-            let out_line = ((batch * z.output + oz) * y.output + oy) * extents.out_row;
+            let out_line = ((batch * z.output + oz) * y.output + oy) * x.output;
             let first_x = lattice as i32 * x.stride - x.low + x.dilation * tap_x;
             let count = (x.output - lattice).div_ceil(extents.lattice_step);
             #[unroll]
@@ -214,7 +205,7 @@ fn products(
     }
 
     let channels = extents.in_vectors * comptime!(LANES as u32);
-    let base = (extents.first + share) * extents.points + point;
+    let base = share * extents.points + point;
     #[unroll]
     for v in 0..outputs {
         let number = out_first + comptime!((v * form.plane) as u32);
@@ -270,142 +261,6 @@ fn gather(partial: &[f32], out: &mut [f32], sums: Sums) {
         let to = ((output * sums.inputs + input) * sums.points + point) * sums.taps + tap;
         out[to as usize] = total;
     }
-}
-
-/// What one launch of [`products`] goes over.
-struct Job<'a> {
-    place: &'a Place<'a>,
-    conv: &'a Conv,
-    form: Form,
-    points: usize,
-    shares: usize,
-    partial: &'a CubeTensor,
-}
-
-/// Extents along one axis.
-struct Axis {
-    input: usize,
-    output: usize,
-    stride: usize,
-    low: i32,
-    dilation: usize,
-}
-
-impl Axis {
-    fn of(axis: &Extent) -> Self {
-        Self {
-            input: axis.input,
-            output: axis.output,
-            stride: axis.stride,
-            low: axis.low as i32,
-            dilation: axis.dilation,
-        }
-    }
-
-    /// Outputs read the inputs from their own number on.
-    fn plain(input: usize, output: usize) -> Self {
-        Self {
-            input,
-            output,
-            stride: 1,
-            low: 0,
-            dilation: 1,
-        }
-    }
-
-    fn argument(&self) -> LineLaunch {
-        LineLaunch::new(
-            self.input as u32,
-            self.output as u32,
-            self.stride as i32,
-            self.low,
-            self.dilation as i32,
-        )
-    }
-}
-
-/// Extents of the two tensors of a launch.
-struct Pair<'a> {
-    input: &'a CubeTensor,
-    gradient: &'a CubeTensor,
-    axes: [Axis; 3],
-    /// Voxels of a row of the gradient in memory.
-    row: usize,
-    batch: usize,
-    /// Vectors from one point to the next.
-    steps: [usize; 2],
-    /// Lattices, and steps between their outputs and inputs.
-    lattices: [usize; 3],
-    first_share: usize,
-}
-
-impl Job<'_> {
-    fn launch(&self, pair: &Pair<'_>) {
-        let form = self.form;
-        let [in_vectors, out_vectors] = self.vectors();
-        let [lattices, lattice_step, column_step] = pair.lattices;
-        let lines = pair.batch * lattices * pair.axes[0].output * pair.axes[1].output;
-        let blocks = [
-            self.shares * form.plane / form.workgroup,
-            in_vectors.div_ceil(form.inputs) * self.points,
-            out_vectors.div_ceil(form.outputs * form.plane),
-        ]
-        .map(|n| n as u32);
-        // SAFETY: the kernel reads the tensors' start for coordinates beyond the input or the
-        // gradient, and writes its own part of the sums.
-        unsafe {
-            products::launch_unchecked(
-                self.place.client(),
-                CubeCount::Static(blocks[0], blocks[1], blocks[2]),
-                CubeDim::new_1d(form.workgroup as u32),
-                pair.input.clone().into_buffer_arg(),
-                pair.gradient.clone().into_buffer_arg(),
-                self.partial.clone().into_buffer_arg(),
-                pair.axes[0].argument(),
-                pair.axes[1].argument(),
-                pair.axes[2].argument(),
-                ExtentsLaunch::new(
-                    in_vectors as u32,
-                    out_vectors as u32,
-                    pair.steps[0] as u32,
-                    pair.steps[1] as u32,
-                    self.points as u32,
-                    lattices as u32,
-                    lattice_step as u32,
-                    column_step as i32,
-                    pair.row as u32,
-                    lines as u32,
-                    self.shares as u32,
-                    pair.first_share as u32,
-                    lines.div_ceil(self.shares) as u32,
-                ),
-                form,
-            );
-        }
-    }
-
-    fn vectors(&self) -> [usize; 2] {
-        [self.conv.inputs, self.conv.outputs].map(|n| n.div_ceil(LANES))
-    }
-
-    fn sums(&self, shares: usize) -> SumsLaunch {
-        let [in_vectors, out_vectors] = self.vectors();
-        SumsLaunch::new(
-            shares as u32,
-            self.points as u32,
-            (in_vectors * LANES) as u32,
-            (out_vectors * LANES) as u32,
-            self.form.taps as u32,
-            self.conv.inputs as u32,
-            self.conv.outputs as u32,
-        )
-    }
-}
-
-/// Elements of the sums of one share.
-fn sums_of(conv: &Conv, points: usize, taps: usize) -> usize {
-    let padded = |n: usize| n.next_multiple_of(LANES);
-    points * taps * padded(conv.inputs) * padded(conv.outputs)
 }
 
 impl Form {
@@ -464,7 +319,7 @@ pub(super) fn gradient(
         return None;
     }
     if minimal::takes(conv)
-        && let Some(out) = by_minimal(place, conv, input, gradient)
+        && let Some(out) = filtered::gradient(place, conv, input, gradient)
     {
         return Some(out);
     }
@@ -498,118 +353,79 @@ fn by_taps(
         (1, [kd, kh, kw])
     };
     let form = Form::of(place, conv, taps, points);
-    let points = points.iter().product();
+    let points: usize = points.iter().product();
     let lines = conv.batch * row.lattices * od * oh;
     let length = ow.div_ceil(row.out_step);
     let shares = form.shares(place, conv, points, lines, length);
-    let sums = shares * sums_of(conv, points, taps);
+    let [in_vectors, out_vectors] = [conv.inputs, conv.outputs].map(|n| n.div_ceil(LANES));
+    let sums = shares * points * taps * in_vectors * out_vectors * LANES * LANES;
     if sums > most {
         return None;
     }
     let partial = place.empty([sums]);
-    let job = Job {
-        place,
-        conv,
-        form,
-        points,
-        shares,
-        partial: &partial,
-    };
     let voxels = conv.in_size().iter().product();
     let input = channels_last(place, input, conv.batch, conv.inputs, voxels);
     let gradient = channels_last(place, gradient, conv.batch, conv.outputs, od * oh * ow);
-    job.launch(&Pair {
-        input: &input,
-        gradient: &gradient,
-        axes: conv.extent.each_ref().map(Axis::of),
-        row: ow,
-        batch: conv.batch,
-        steps: [0, 0],
-        lattices: [row.lattices, row.out_step, row.ratio * row.tap_step],
-        first_share: 0,
-    });
+    let [z, y, x] = conv.extent.each_ref().map(line);
+    let groups = [
+        shares * form.plane / form.workgroup,
+        in_vectors.div_ceil(form.inputs) * points,
+        out_vectors.div_ceil(form.outputs * form.plane),
+    ]
+    .map(|n| n as u32);
+    // SAFETY: the kernel reads the tensors' start for coordinates beyond the input or the
+    // gradient, and writes its own part of the sums.
+    unsafe {
+        products::launch_unchecked(
+            place.client(),
+            CubeCount::Static(groups[0], groups[1], groups[2]),
+            CubeDim::new_1d(form.workgroup as u32),
+            input.into_buffer_arg(),
+            gradient.into_buffer_arg(),
+            partial.clone().into_buffer_arg(),
+            z,
+            y,
+            x,
+            ExtentsLaunch::new(
+                in_vectors as u32,
+                out_vectors as u32,
+                points as u32,
+                row.lattices as u32,
+                row.out_step as u32,
+                (row.ratio * row.tap_step) as i32,
+                lines as u32,
+                shares as u32,
+                lines.div_ceil(shares) as u32,
+            ),
+            form,
+        );
+    }
     let out = place.empty([conv.outputs, conv.inputs, kd, kh, kw]);
     gather::launch(
         place.client(),
         place.grid(conv.outputs * conv.inputs * kd * kh * kw, 1),
         place.workgroup(),
-        partial.clone().into_buffer_arg(),
+        partial.into_buffer_arg(),
         out.clone().into_buffer_arg(),
-        job.sums(shares),
+        SumsLaunch::new(
+            shares as u32,
+            points as u32,
+            (in_vectors * LANES) as u32,
+            (out_vectors * LANES) as u32,
+            taps as u32,
+            conv.inputs as u32,
+            conv.outputs as u32,
+        ),
     );
     Some(out)
 }
 
-/// [`gradient`] of kernel 3 by minimal filtering along planes and rows, some planes at a time.
-fn by_minimal(
-    place: &Place<'_>,
-    conv: &Conv,
-    input: &CubeTensor,
-    gradient: &CubeTensor,
-) -> Option<CubeTensor> {
-    let [od, oh, ow] = conv.out_size();
-    let [layers, rows] = [od, oh].map(|n| n.div_ceil(2));
-    let points = minimal::POINTS;
-    let form = Form::of(place, conv, 3, [1, 1, 1]);
-    // Elements of a transformed layer, two planes.
-    let channels = conv.inputs.max(conv.outputs).next_multiple_of(LANES);
-    let (in_columns, first_column) = minimal::columns(conv);
-    let out_columns = ow.next_multiple_of(4);
-    let layer = points * rows * in_columns * channels;
-    let slab = (MOST_LAID_OUT.min(place.most_elements()) / layer).clamp(1, layers);
-    let shares = form.shares(place, conv, points, slab * rows, ow);
-    let parts = conv.batch * layers.div_ceil(slab);
-    let sums = parts * shares * sums_of(conv, points, 3);
-    if layer > place.most_elements() || sums > place.most_elements() {
-        return None;
-    }
-    let partial = place.empty([sums]);
-    let job = Job {
-        place,
-        conv,
-        form,
-        points,
-        shares,
-        partial: &partial,
-    };
-    let [in_vectors, out_vectors] = job.vectors();
-    let low = conv.extent[2].low as i32 + first_column;
-    let mut part = 0;
-    for batch in 0..conv.batch {
-        for first in (0..layers).step_by(slab) {
-            let depth = slab.min(layers - first);
-            let blocks = minimal::Blocks {
-                batch,
-                first,
-                layers: depth,
-                rows,
-            };
-            let input = blocks.inputs(place, conv, input);
-            let gradient = blocks.gradients(place, conv, gradient);
-            job.launch(&Pair {
-                input: &input,
-                gradient: &gradient,
-                axes: [
-                    Axis::plain(depth, depth),
-                    Axis::plain(rows, rows),
-                    Axis {
-                        low,
-                        ..Axis::plain(in_columns, ow)
-                    },
-                ],
-                row: out_columns,
-                batch: 1,
-                steps: [
-                    depth * rows * in_columns * in_vectors,
-                    depth * rows * out_columns * out_vectors,
-                ],
-                lattices: [1, 1, 1],
-                first_share: part * shares,
-            });
-            part += 1;
-        }
-    }
-    let out = place.empty([conv.outputs, conv.inputs, 3, 3, 3]);
-    minimal::weights(place, &partial, &out, job.sums(parts * shares), conv);
-    Some(out)
+fn line(axis: &Extent) -> LineLaunch {
+    LineLaunch::new(
+        axis.input as u32,
+        axis.output as u32,
+        axis.stride as i32,
+        axis.low as i32,
+        axis.dilation as i32,
+    )
 }
