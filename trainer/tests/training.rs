@@ -323,7 +323,11 @@ fn a_run_in_half_precision_learns_the_same_and_goes_on() {
     run(parts, true, None).expect("resumed");
 
     let [single, whole, parts] = folders;
-    assert_eq!(losses(&whole), losses(&parts));
+    // How a loss is summed is chosen by timing; what is learnt does not depend on it.
+    assert_eq!(losses(&whole).len(), losses(&parts).len());
+    for ((_, whole), (step, parts)) in losses(&whole).iter().zip(losses(&parts)) {
+        assert!((whole / parts - 1.0).abs() < 1e-6, "step {step}: {whole}");
+    }
     for ((_, half), (step, single)) in losses(&whole).iter().zip(losses(&single)) {
         assert!((half / single - 1.0).abs() < 0.01, "step {step}: {half}");
     }
