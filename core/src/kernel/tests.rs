@@ -138,14 +138,19 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 
 /// Fails unless both agree to 1e-4 of the largest magnitude.
 fn assert_close(what: &str, case: &str, fast: &[f32], slow: &[f32]) {
-    assert_eq!(fast.len(), slow.len(), "{what} of {case}");
-    let scale = slow
+    assert_within(what, case, fast, slow, 1e-4);
+}
+
+/// Differences are at most `tolerance` times the largest value.
+fn assert_within(what: &str, case: &str, found: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(found.len(), expected.len(), "{what} of {case}");
+    let scale = expected
         .iter()
         .fold(1e-3_f32, |scale, value| scale.max(value.abs()));
-    for (index, (fast, slow)) in fast.iter().zip(slow).enumerate() {
+    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
         assert!(
-            (fast - slow).abs() <= 1e-4 * scale,
-            "{what}[{index}] of {case}: {fast}, expected {slow}"
+            (found - expected).abs() <= tolerance * scale,
+            "{what}[{index}] of {case}: {found}, expected {expected}"
         );
     }
 }
