@@ -1,5 +1,6 @@
 //! The devices that a build can compute on.
 
+use amaes_core::nn::Precision;
 use burn::tensor::Device;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,12 @@ impl DeviceKind {
             #[cfg(feature = "ndarray")]
             Self::Ndarray => "ndarray",
         }
+    }
+
+    /// What is said where it does not have this precision.
+    pub fn lacks(self, precision: Precision) -> String {
+        let (device, precision) = (self.name(), precision.name());
+        format!("the device `{device}` has no {precision}; it takes a graphics card that has it")
     }
 
     /// Opens the device.

@@ -208,11 +208,8 @@ impl Segment {
         let device = self.run.device.open()?;
         let precision = Precision::from(self.run.precision);
         if !precision.is_on(&device) {
-            let (precision, device) = (precision.name(), self.run.device.name());
-            bail!(
-                "--precision {precision}: the device `{device}` has no {precision}; it takes a \
-                 graphics card that has it"
-            );
+            let why = self.run.device.lacks(precision);
+            bail!("--precision {}: {why}", precision.name());
         }
         let segmenter = Segmenter::new(
             &opened.file,

@@ -109,8 +109,7 @@ pub(super) fn is_single(precision: &Precision) -> bool {
 /// Refuses a precision that the run's device does not have.
 pub(super) fn on_device(precision: Precision, run: &RunConfig, device: &Device) -> Result<()> {
     check("training.precision", precision.is_on(device), || {
-        let (precision, device) = (precision.name(), run.device.name());
-        format!("the device `{device}` has no {precision}; it takes a graphics card that has it")
+        run.device.lacks(precision)
     })
 }
 

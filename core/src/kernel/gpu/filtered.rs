@@ -11,8 +11,7 @@ use cubecl::prelude::*;
 use super::interleave::LANES;
 use super::launch::Place;
 use super::minimal::{self, Blocks, POINTS};
-use super::outer::SumsLaunch;
-use super::weight::MOST_ROUNDS;
+use super::outer::{SumsLaunch, own_vectors, passed, shares};
 use crate::kernel::shape::Conv;
 
 /// Elements of what is transformed at a time.
@@ -78,16 +77,7 @@ fn products(
     }
     let mut pulls = Array::<Vector<f32, Const<4>>>::new(comptime!(kept + steps));
     let mut held = Array::<Vector<f32, Const<4>>>::new(comptime!(steps * loads));
-    // What is beyond the last channels is loaded and not stored.
-    let mut in_at = Array::<u32>::new(loads);
-    #[unroll]
-    for i in 0..loads {
-        let slot = min(
-            own + comptime!((i * form.plane) as u32),
-            comptime!(inputs as u32 - 1),
-        );
-        in_at[i] = min(in_first + slot, extents.in_vectors - 1);
-    }
+    let in_at = own_vectors(own, in_first, extents.in_vectors, inputs, form.plane);
     let out_at = min(out_own, extents.out_vectors - 1);
 
     for round in 0..extents.rounds {
@@ -120,14 +110,7 @@ fn products(
                 }
                 #[unroll]
                 for c in 0..inputs {
-                    let mut four = Array::<Vector<f32, Const<4>>>::new(steps);
-                    #[unroll]
-                    for s in 0..steps {
-                        four[s] = plane_broadcast(
-                            held[comptime!(s * loads + c / form.plane)],
-                            comptime!((c % form.plane) as u32),
-                        );
-                    }
+                    let four = passed(&held, c, steps, loads, form.plane);
                     // One output channel after the other: what it needs fits into registers.
                     #[unroll]
                     for output in 0..LANES {
@@ -207,19 +190,11 @@ pub(super) fn gradient(
     let parts = all.depth.div_ceil(slab);
 
     let across = [
-        in_vectors.div_ceil(form.inputs),
+        in_vectors.div_ceil(form.inputs) * POINTS,
         out_vectors.div_ceil(plane),
     ];
-    let wanted = place
-        .tiles
-        .busy
-        .div_ceil(plane * POINTS * across[0] * across[1]);
-    let turns = in_columns / form.steps + 1;
-    let needed = (slab * all.rows).div_ceil((MOST_ROUNDS / turns).max(1));
-    let shares = wanted
-        .min(slab * all.rows)
-        .max(needed)
-        .next_multiple_of(form.workgroup / plane);
+    let turns = in_columns / form.steps;
+    let shares = shares(place, across[0] * across[1], slab * all.rows, turns);
     let sums = parts * shares * POINTS * TAPS * in_vectors * out_vectors * LANES * LANES;
     if layer > most || sums > most {
         return None;
@@ -235,12 +210,7 @@ pub(super) fn gradient(
         let lines = blocks.depth * blocks.rows;
         let input = blocks.inputs(place, conv, input);
         let gradient = blocks.gradients(place, conv, gradient);
-        let groups = [
-            shares * plane / form.workgroup,
-            across[0] * POINTS,
-            across[1],
-        ]
-        .map(|n| n as u32);
+        let groups = [shares * plane / form.workgroup, across[0], across[1]].map(|n| n as u32);
         // SAFETY: the kernel reads within the transformed blocks, and writes its own part of the
         // sums.
         unsafe {

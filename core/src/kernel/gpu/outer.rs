@@ -12,9 +12,9 @@ use cubecl::prelude::*;
 use super::interleave::{LANES, channels_last};
 use super::lattice;
 use super::launch::{Place, unit};
-use super::weight::{Line, LineLaunch, MOST_ROUNDS};
+use super::weight::{Line, MOST_ROUNDS, line};
 use super::{filtered, minimal};
-use crate::kernel::shape::{Conv, Extent};
+use crate::kernel::shape::Conv;
 
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
 struct Extents {
@@ -68,6 +68,49 @@ impl Form {
     }
 }
 
+/// The vectors of input channels that an invocation loads of the `inputs` from `first` on, of
+/// `vectors` in all. What is beyond the last is loaded and not stored.
+#[cube]
+pub(super) fn own_vectors(
+    own: u32,
+    first: u32,
+    vectors: u32,
+    #[comptime] inputs: usize,
+    #[comptime] plane: usize,
+) -> Array<u32> {
+    let loads = comptime!(inputs.div_ceil(plane));
+    let mut at = Array::<u32>::new(loads);
+    #[unroll]
+    for i in 0..loads {
+        let slot = min(
+            own + comptime!((i * plane) as u32),
+            comptime!(inputs as u32 - 1),
+        );
+        at[i] = min(first + slot, vectors - 1);
+    }
+    at
+}
+
+/// Vector `number` of each of `steps` voxels, from the invocation of the plane that holds it.
+#[cube]
+pub(super) fn passed(
+    held: &Array<Vector<f32, Const<4>>>,
+    #[comptime] number: usize,
+    #[comptime] steps: usize,
+    #[comptime] loads: usize,
+    #[comptime] plane: usize,
+) -> Array<Vector<f32, Const<4>>> {
+    let mut values = Array::<Vector<f32, Const<4>>>::new(steps);
+    #[unroll]
+    for s in 0..steps {
+        values[s] = plane_broadcast(
+            held[comptime!(s * loads + number / plane)],
+            comptime!((number % plane) as u32),
+        );
+    }
+    values
+}
+
 /// Both tensors come as `[batch][voxel][vector of channels]`; sums are
 /// `[share][point][input channel][tap][vector of output channels]`.
 #[cube(launch_unchecked)]
@@ -106,16 +149,7 @@ fn products(
     }
     let mut pulls = Array::<Vector<f32, Const<4>>>::new(comptime!(outputs * window));
     let mut held = Array::<Vector<f32, Const<4>>>::new(comptime!(steps * loads));
-    // What is beyond the last channels is loaded and not stored.
-    let mut in_at = Array::<u32>::new(loads);
-    #[unroll]
-    for i in 0..loads {
-        let slot = min(
-            own + comptime!((i * form.plane) as u32),
-            comptime!(inputs as u32 - 1),
-        );
-        in_at[i] = min(in_first + slot, extents.in_vectors - 1);
-    }
+    let in_at = own_vectors(own, in_first, extents.in_vectors, inputs, form.plane);
     let mut out_at = Array::<u32>::new(outputs);
     #[unroll]
     for i in 0..outputs {
@@ -169,14 +203,7 @@ fn products(
                 }
                 #[unroll]
                 for c in 0..inputs {
-                    let mut four = Array::<Vector<f32, Const<4>>>::new(steps);
-                    #[unroll]
-                    for s in 0..steps {
-                        four[s] = plane_broadcast(
-                            held[comptime!(s * loads + c / form.plane)],
-                            comptime!((c % form.plane) as u32),
-                        );
-                    }
+                    let four = passed(&held, c, steps, loads, form.plane);
                     #[unroll]
                     for lane in 0..LANES {
                         #[unroll]
@@ -282,27 +309,18 @@ impl Form {
             steps: if taps > 1 { 2 } else { 1 },
         }
     }
+}
 
-    /// Planes of invocations that share the rows: enough for the device and for short loops.
-    fn shares(
-        &self,
-        place: &Place<'_>,
-        conv: &Conv,
-        points: usize,
-        lines: usize,
-        length: usize,
-    ) -> usize {
-        let [in_vectors, out_vectors] = [conv.inputs, conv.outputs].map(|n| n.div_ceil(LANES));
-        let blocks =
-            in_vectors.div_ceil(self.inputs) * out_vectors.div_ceil(self.outputs * self.plane);
-        let wanted = place.tiles.busy.div_ceil(self.plane * points * blocks);
-        let turns = (length + self.kept()).div_ceil(self.steps) + 1;
-        let needed = lines.div_ceil((MOST_ROUNDS / turns).max(1));
-        wanted
-            .min(lines)
-            .max(needed)
-            .next_multiple_of(self.workgroup / self.plane)
-    }
+/// Planes of invocations that share `lines` rows of `turns` rounds, where there are `others` that
+/// read the same rows: enough for the device and for short loops, in whole workgroups.
+pub(super) fn shares(place: &Place<'_>, others: usize, lines: usize, turns: usize) -> usize {
+    let plane = place.plane();
+    let wanted = place.tiles.busy.div_ceil(plane * others);
+    let needed = lines.div_ceil((MOST_ROUNDS / (turns + 1)).max(1));
+    wanted
+        .min(lines)
+        .max(needed)
+        .next_multiple_of(place.tiles.workgroup as usize / plane)
 }
 
 /// `[outputs, inputs, kd, kh, kw]` from tensors in memory order; none where invocations cannot read
@@ -355,9 +373,13 @@ fn by_taps(
     let form = Form::of(place, conv, taps, points);
     let points: usize = points.iter().product();
     let lines = conv.batch * row.lattices * od * oh;
-    let length = ow.div_ceil(row.out_step);
-    let shares = form.shares(place, conv, points, lines, length);
     let [in_vectors, out_vectors] = [conv.inputs, conv.outputs].map(|n| n.div_ceil(LANES));
+    let across = [
+        in_vectors.div_ceil(form.inputs) * points,
+        out_vectors.div_ceil(form.outputs * form.plane),
+    ];
+    let turns = (ow.div_ceil(row.out_step) + form.kept()).div_ceil(form.steps);
+    let shares = shares(place, across[0] * across[1], lines, turns);
     let sums = shares * points * taps * in_vectors * out_vectors * LANES * LANES;
     if sums > most {
         return None;
@@ -367,12 +389,7 @@ fn by_taps(
     let input = channels_last(place, input, conv.batch, conv.inputs, voxels);
     let gradient = channels_last(place, gradient, conv.batch, conv.outputs, od * oh * ow);
     let [z, y, x] = conv.extent.each_ref().map(line);
-    let groups = [
-        shares * form.plane / form.workgroup,
-        in_vectors.div_ceil(form.inputs) * points,
-        out_vectors.div_ceil(form.outputs * form.plane),
-    ]
-    .map(|n| n as u32);
+    let groups = [shares * form.plane / form.workgroup, across[0], across[1]].map(|n| n as u32);
     // SAFETY: the kernel reads the tensors' start for coordinates beyond the input or the
     // gradient, and writes its own part of the sums.
     unsafe {
@@ -418,14 +435,4 @@ fn by_taps(
         ),
     );
     Some(out)
-}
-
-fn line(axis: &Extent) -> LineLaunch {
-    LineLaunch::new(
-        axis.input as u32,
-        axis.output as u32,
-        axis.stride as i32,
-        axis.low as i32,
-        axis.dilation as i32,
-    )
 }

@@ -9,7 +9,7 @@ use super::interleave::{LANES, interleaved};
 use super::lattice;
 use super::launch::{Place, unit};
 use super::outer;
-use crate::kernel::shape::Conv;
+use crate::kernel::shape::{Conv, Extent};
 
 /// Sums of one invocation, per vector, with all taps of a row; more taps are split by column.
 const MOST_TAPS: usize = 27;
@@ -26,6 +26,16 @@ pub(super) struct Line {
     pub(super) stride: i32,
     pub(super) low: i32,
     pub(super) dilation: i32,
+}
+
+pub(super) fn line(axis: &Extent) -> LineLaunch {
+    LineLaunch::new(
+        axis.input as u32,
+        axis.output as u32,
+        axis.stride as i32,
+        axis.low as i32,
+        axis.dilation as i32,
+    )
 }
 
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
@@ -357,16 +367,7 @@ pub(super) fn gradient(conv: &Conv, input: &CubeTensor, gradient: &CubeTensor) -
         .min(most)
         .max(1);
     let sharing = parts * workgroup;
-    let line = |axis: usize| {
-        let axis = &conv.extent[axis];
-        LineLaunch::new(
-            axis.input as u32,
-            axis.output as u32,
-            axis.stride as i32,
-            axis.low as i32,
-            axis.dilation as i32,
-        )
-    };
+    let [z, y, x] = conv.extent.each_ref().map(line);
     let partial_sums = if parts == 1 {
         out.clone()
     } else {
@@ -397,9 +398,9 @@ pub(super) fn gradient(conv: &Conv, input: &CubeTensor, gradient: &CubeTensor) -
             input.clone().into_buffer_arg(),
             pulls.into_buffer_arg(),
             partial_sums.clone().into_buffer_arg(),
-            line(0),
-            line(1),
-            line(2),
+            z,
+            y,
+            x,
             ExtentsLaunch::new(
                 (conv.groups * conv.inputs) as u32,
                 (conv.groups * conv.outputs) as u32,
