@@ -148,11 +148,11 @@ impl Conv {
         input: &CubeTensor,
         gradient: &CubeTensor,
     ) -> CubeTensor {
-        weight::gradient(
-            self,
-            &contiguous(&single(input)),
-            &contiguous(&single(gradient)),
-        )
+        let [input, gradient] = match input.dtype == gradient.dtype {
+            true => [input, gradient].map(contiguous),
+            false => [input, gradient].map(|x| contiguous(&single(x))),
+        };
+        weight::gradient(self, &input, &gradient)
     }
 }
 

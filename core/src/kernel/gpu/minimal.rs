@@ -6,10 +6,11 @@
 //! [`taps`], for the points 0, 1, -1, 2, -1/2 and infinity, which round less than 2 and -2.
 
 use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::interleave::LANES;
-use super::launch::{Place, unit};
+use super::launch::{Place, element, unit};
 use super::outer::{Sums, SumsLaunch};
 use crate::kernel::shape::Conv;
 
@@ -132,7 +133,13 @@ fn of(
 /// those of inputs are `READ` wide and the others `SIDE`, zeros beyond the tensor. The tensor comes
 /// in vectors of four columns, or of one.
 #[cube(launch_unchecked)]
-fn transform<N: Size>(x: &[Vector<f32, N>], out: &mut [Four], slab: Slab, #[comptime] side: usize) {
+fn transform<F: Float, N: Size>(
+    x: &[Vector<F, N>],
+    out: &mut [Four],
+    slab: Slab,
+    #[comptime] side: usize,
+    #[define(F)] _element: ElemType,
+) {
     let width = N::value().comptime();
     let vectors = slab.channels.div_ceil(4);
     let fours = slab.size_x.div_ceil(4);
@@ -170,7 +177,8 @@ fn transform<N: Size>(x: &[Vector<f32, N>], out: &mut [Four], slab: Slab, #[comp
                         let ahead = comptime!((i * width) as u32);
                         let inside = channel_in && column + ahead < slab.size_x;
                         let from = select(inside, voxel + ahead, 0u32) / comptime!(width as u32);
-                        let read = select(inside, x[from as usize], Vector::new(0.0));
+                        let read = Vector::<f32, N>::cast_from(x[from as usize]);
+                        let read = select(inside, read, Vector::new(0.0));
                         #[unroll]
                         for j in 0..width {
                             values.insert(comptime!(i * width + j), read.extract(j));
@@ -347,6 +355,7 @@ impl Blocks {
                     self.depth as u32,
                 ),
                 side,
+                element(x),
             );
         }
         out

@@ -7,11 +7,12 @@
 //! Points stand for the other taps.
 
 use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::interleave::{LANES, channels_last};
 use super::lattice;
-use super::launch::{Place, unit};
+use super::launch::{Place, element, unit};
 use super::weight::{Line, MOST_ROUNDS, line};
 use super::{filtered, minimal};
 use crate::kernel::shape::Conv;
@@ -114,15 +115,16 @@ pub(super) fn passed(
 /// Both tensors come as `[batch][voxel][vector of channels]`; sums are
 /// `[share][point][input channel][tap][vector of output channels]`.
 #[cube(launch_unchecked)]
-fn products(
-    input: &[Vector<f32, Const<4>>],
-    gradient: &[Vector<f32, Const<4>>],
+fn products<F: Float>(
+    input: &[Vector<F, Const<4>>],
+    gradient: &[Vector<F, Const<4>>],
     partial: &mut [Vector<f32, Const<4>>],
     z: Line,
     y: Line,
     x: Line,
     extents: Extents,
     #[comptime] form: Form,
+    #[define(F)] _element: ElemType,
 ) {
     let plane = comptime!(form.plane as u32);
     let taps = comptime!(form.taps);
@@ -188,8 +190,9 @@ fn products(
                     for v in 0..outputs {
                         let from = (out_line + ox) * extents.out_vectors + out_at[v];
                         let from = select(out_in, from, 0u32);
+                        let pull = Vector::cast_from(gradient[from as usize]);
                         pulls[comptime!((kept + s) * outputs + v)] =
-                            select(out_in, gradient[from as usize], Vector::new(0.0));
+                            select(out_in, pull, Vector::new(0.0));
                     }
                     let ix = (first_x + extents.column_step * number as i32) as u32;
                     let inside = ix < x.input && line_in;
@@ -197,8 +200,8 @@ fn products(
                     for i in 0..loads {
                         let from = (in_line + ix) * extents.in_vectors + in_at[i];
                         let from = select(inside, from, 0u32);
-                        held[comptime!(s * loads + i)] =
-                            select(inside, input[from as usize], Vector::new(0.0));
+                        let value = Vector::cast_from(input[from as usize]);
+                        held[comptime!(s * loads + i)] = select(inside, value, Vector::new(0.0));
                     }
                 }
                 #[unroll]
@@ -323,7 +326,7 @@ pub(super) fn shares(place: &Place<'_>, others: usize, lines: usize, turns: usiz
         .next_multiple_of(place.tiles.workgroup as usize / plane)
 }
 
-/// `[outputs, inputs, kd, kh, kw]` from tensors in memory order; none where invocations cannot read
+/// `[outputs, inputs, kd, kh, kw]` from tensors of one type in memory order; none where invocations cannot read
 /// each other's values, where few channels would leave most of them idle, or where what is laid
 /// out anew cannot be bound.
 pub(super) fn gradient(
@@ -388,6 +391,7 @@ fn by_taps(
     let voxels = conv.in_size().iter().product();
     let input = channels_last(place, input, conv.batch, conv.inputs, voxels);
     let gradient = channels_last(place, gradient, conv.batch, conv.outputs, od * oh * ow);
+    let element = element(&input);
     let [z, y, x] = conv.extent.each_ref().map(line);
     let groups = [shares * form.plane / form.workgroup, across[0], across[1]].map(|n| n as u32);
     // SAFETY: the kernel reads the tensors' start for coordinates beyond the input or the
@@ -415,6 +419,7 @@ fn by_taps(
                 lines.div_ceil(shares) as u32,
             ),
             form,
+            element,
         );
     }
     let out = place.empty([conv.outputs, conv.inputs, kd, kh, kw]);

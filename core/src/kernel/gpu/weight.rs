@@ -3,11 +3,12 @@
 //! adds its sums up, and a second kernel those of the workgroups.
 
 use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::interleave::{LANES, interleaved};
 use super::lattice;
-use super::launch::{Place, unit};
+use super::launch::{Place, element, unit};
 use super::outer;
 use crate::kernel::shape::{Conv, Extent};
 
@@ -91,15 +92,16 @@ impl Form {
 
 /// The gradient comes as `[batch][block of channels][voxel][vector]`.
 #[cube(launch_unchecked)]
-fn partial<N: Size>(
-    input: &[f32],
-    gradient: &[Vector<f32, N>],
+fn partial<F: Float, N: Size>(
+    input: &[F],
+    gradient: &[Vector<F, N>],
     partial: &mut [f32],
     z: Line,
     y: Line,
     x: Line,
     extents: Extents,
     #[comptime] form: Form,
+    #[define(F)] _element: ElemType,
 ) {
     let taps_z = comptime!(form.taps[0]);
     let taps_y = comptime!(form.taps[1]);
@@ -175,7 +177,7 @@ fn partial<N: Size>(
                         let inside = iz < z.input && is_in[i];
                         let from = select(inside, base[c] + iz * in_plane + at_in[i], 0u32);
                         window[comptime!(c * taps + plane * row + i)] =
-                            select(inside, input[from as usize], 0.0);
+                            select(inside, f32::cast_from(input[from as usize]), 0.0);
                     }
                 }
             }
@@ -194,7 +196,7 @@ fn partial<N: Size>(
                             let inside = iz < z.input && is_in[i];
                             let from = select(inside, base[c] + iz * in_plane + at_in[i], 0u32);
                             window[comptime!(c * taps + plane * row + i)] =
-                                select(inside, input[from as usize], 0.0);
+                                select(inside, f32::cast_from(input[from as usize]), 0.0);
                         }
                     }
                 }
@@ -204,7 +206,7 @@ fn partial<N: Size>(
                     // Vectors beyond the last are not stored.
                     let v_at = min(comptime!(v as u32), blocks - 1 - first_block);
                     let from = out_base + (v_at * z.output + oz) * out_plane;
-                    let pull = gradient[from as usize];
+                    let pull = Vector::cast_from(gradient[from as usize]);
                     #[unroll]
                     for i in 0..sums_each {
                         let sum = comptime!(v * sums_each + i);
@@ -305,7 +307,7 @@ pub(super) fn fits(kernel: [usize; 3]) -> bool {
     kernel.iter().all(|&side| side <= 7)
 }
 
-/// `[groups * outputs, inputs, kd, kh, kw]`.
+/// `[groups * outputs, inputs, kd, kh, kw]` in single precision, from tensors of one type.
 pub(super) fn gradient(conv: &Conv, input: &CubeTensor, gradient: &CubeTensor) -> CubeTensor {
     let place = Place::of(input);
     if let Some(out) = outer::gradient(&place, conv, input, gradient) {
@@ -413,6 +415,7 @@ pub(super) fn gradient(conv: &Conv, input: &CubeTensor, gradient: &CubeTensor) -
                 weights as u32,
             ),
             form,
+            element(input),
         );
     }
     if parts > 1 {
