@@ -5,7 +5,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Flex, TensorMetadata};
 
 use super::Windows;
-use super::cpu::{self, Attention, Epilogue, LayerNorm, Norm, Pool, Resize, Summand, memory};
+use super::cpu::{self, Attention, Epilogue, Join, LayerNorm, Norm, Pool, Resize, Summand, memory};
 use super::extension::Kernels;
 use super::op::{Op, Saved, five};
 
@@ -96,6 +96,15 @@ impl Op {
                 output(pool.average(values(&x)), batch, channels, pool.out_size()),
                 None,
             ),
+            Self::Join => {
+                let Some(second) = &weight else {
+                    unreachable!("{self:?} has two parts")
+                };
+                let channels = [channels, dims(second)[1]];
+                let join = join(batch, channels, size);
+                let out = join.forward([&x, second].map(values));
+                (output(out, batch, channels.iter().sum(), size), None)
+            }
             Self::Residual(activation) => {
                 let (Some(residual), Some(slope)) = (&weight, activation.slope()) else {
                     unreachable!("{self:?} has a residual and keeps the sign")
@@ -199,6 +208,15 @@ impl Op {
                     None,
                     None,
                 ],
+                (Self::Join, _) => {
+                    let second = dims(&gradient)[1] - channels;
+                    let join = join(batch, [channels, second], size);
+                    [
+                        wanted[0].then(|| like_x(join.backward(0, dy))),
+                        wanted[1].then(|| output(join.backward(1, dy), batch, second, size)),
+                        None,
+                    ]
+                }
                 (Self::Residual(activation), _) => {
                     // The output has the sign of the sum.
                     let out = saved.kept.as_ref().map(values).unwrap_or_default();
@@ -268,6 +286,14 @@ impl Op {
             tensor(cpu::sum_per_channel(dy, batch, outputs), [outputs])
         });
         [dx, dw, db]
+    }
+}
+
+fn join(batch: usize, channels: [usize; 2], size: [usize; 3]) -> Join {
+    Join {
+        batch,
+        channels,
+        voxels: size.iter().product(),
     }
 }
 

@@ -58,6 +58,7 @@ pub(super) fn takes(op: Op, x: [usize; 5], weight: Option<[usize; 5]>) -> bool {
             op,
             Op::Resize(_)
                 | Op::AvgPool2
+                | Op::Join
                 | Op::Residual(_)
                 | Op::LayerNorm { .. }
                 | Op::Attention(_)

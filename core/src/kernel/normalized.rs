@@ -4,6 +4,8 @@ use burn::Tensor;
 use burn::tensor::s;
 
 use super::portable;
+#[cfg(feature = "flex")]
+use super::{extension, op::Op};
 use crate::nn::Activation;
 
 /// A tensor that stands for `activation((x - origin) * scale + shift)`, with an origin, scale and
@@ -65,6 +67,14 @@ impl Normalized {
 pub(super) fn joined(parts: &[Normalized]) -> Tensor<5> {
     match parts {
         [part] => part.clone().into_tensor(),
+        #[cfg(feature = "flex")]
+        [first, second] => {
+            let [first, second] = [first, second].map(|part| part.clone().into_tensor());
+            match extension::accept(Op::Join, &first, Some(&second), [None, None]) {
+                Some(op) => extension::run(first, Some(second), None, op),
+                None => Tensor::cat(vec![first, second], 1),
+            }
+        }
         parts => {
             let parts = parts.iter().map(|part| part.clone().into_tensor());
             Tensor::cat(parts.collect(), 1)

@@ -35,6 +35,9 @@ pub(super) enum Op {
     /// Mean over blocks of 2 x 2 x 2 voxels.
     #[cfg(feature = "flex")]
     AvgPool2,
+    /// The channels of the data, then those of the weight.
+    #[cfg(feature = "flex")]
+    Join,
     /// The sum with the weight, then an activation that keeps the sign. The gradients need only
     /// the output.
     #[cfg(feature = "flex")]
@@ -60,7 +63,7 @@ impl Op {
             #[cfg(feature = "flex")]
             Self::LayerNorm { .. } | Self::Attention(_) => true,
             #[cfg(feature = "flex")]
-            Self::Residual(_) => false,
+            Self::Join | Self::Residual(_) => false,
             _ => weight_tracked,
         }
     }
@@ -69,7 +72,7 @@ impl Op {
     pub(super) fn needs_weight(self) -> bool {
         match self {
             #[cfg(feature = "flex")]
-            Self::Residual(_) => false,
+            Self::Join | Self::Residual(_) => false,
             _ => true,
         }
     }
@@ -109,6 +112,7 @@ impl Op {
             #[cfg(feature = "flex")]
             Self::Resize(_)
             | Self::AvgPool2
+            | Self::Join
             | Self::Residual(_)
             | Self::LayerNorm { .. }
             | Self::Attention(_) => return None,

@@ -4,6 +4,7 @@
 use burn::Tensor;
 use burn::tensor::{Device, Int, TensorData};
 
+use super::normalized::joined;
 use super::{
     Conv3dOptions, Windows, activate, attention, avg_pool2, conv_transpose3d, conv3d,
     conv3d_activated, conv3d_argmax, depthwise_conv_transpose3d, depthwise_conv3d, instance_norm,
@@ -123,6 +124,7 @@ on_each_backend!(
     normalisation_survives_a_large_mean,
     activations_and_pooling_match_their_definitions,
     residuals_match_their_definition,
+    joined_channels_are_those_of_both,
     resampling_matches_its_definition,
     layer_normalisation_matches_its_definition,
     attention_matches_its_definition,
@@ -475,6 +477,23 @@ fn residuals_match_their_definition(subject: &Subject) {
             (x, Some(residual), None),
             |(x, r, _)| residual_sum(x.into(), r.expect("a residual").into(), activation),
             |(x, r, _)| portable::activate(x + r.expect("a residual"), activation),
+        );
+    }
+}
+
+fn joined_channels_are_those_of_both(subject: &Subject) {
+    let device = &subject.device;
+    let mut random = Random(43);
+    for (batch, channels) in [(1, [1, 1]), (2, [3, 1]), (3, [2, 5]), (1, [33, 16])] {
+        let [first, second] =
+            channels.map(|channels| random.tensor([batch, channels, 4, 3, 5], device));
+        compare(
+            subject,
+            &format!("{batch} of {channels:?} channels"),
+            &mut random,
+            (first, Some(second), None),
+            |(x, w, _)| joined(&[x.into(), w.expect("a second part").into()]),
+            |(x, w, _)| Tensor::cat(vec![x, w.expect("a second part")], 1),
         );
     }
 }
