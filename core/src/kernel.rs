@@ -46,7 +46,7 @@ pub use self::fused::{
     depthwise_conv3d_normalized, joined_once, max_pool2_from, residual_sum,
 };
 #[cfg(feature = "cube")]
-pub use self::gpu::{AdapterClass, GpuTiles, adapter_name, set_gpu_tiles};
+pub use self::gpu::{AdapterClass, GpuTiles, TileError, adapter_name, set_gpu_tiles};
 pub use self::layer_norm::layer_norm;
 pub use self::memory::{KeptMemory, keep_memory};
 pub use self::normalized::Normalized;

@@ -17,6 +17,8 @@ mod signals;
 mod synth;
 mod text;
 mod training;
+#[cfg(feature = "wgpu")]
+mod tune;
 mod volume;
 
 use std::io::{self, ErrorKind, Write};
@@ -75,6 +77,9 @@ enum Command {
     Experiment(experiment::Experiment),
     /// Serve the page that segments in the browser
     Serve(serve::Serve),
+    /// Measure which tile sizes of the kernels suit this graphics card, and keep them
+    #[cfg(feature = "wgpu")]
+    Tune(tune::Tune),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -107,6 +112,8 @@ pub(crate) fn run(cli: Cli) -> Result<Outcome> {
         Command::Dashboard(command) => command.run()?,
         Command::Runs(command) => command.run()?,
         Command::Serve(command) => command.run()?,
+        #[cfg(feature = "wgpu")]
+        Command::Tune(command) => command.run()?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "amaes", &mut io::stdout());
         }

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "wgpu")]
 use crate::error::Error;
 use crate::error::Result;
+#[cfg(feature = "wgpu")]
+use crate::tiles;
 
 /// A kind of device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -55,23 +57,29 @@ impl DeviceKind {
         format!("the device `{device}` has no {precision}; it takes a graphics card that has it")
     }
 
-    /// Opens the device.
+    /// Opens the device; on a graphics card the kernels have the sizes that `amaes tune` found.
     ///
     /// # Errors
     ///
-    /// [`Error::Device`] when the machine has none of this kind.
+    /// [`Error::Device`] when the machine has none of this kind; those of [`tiles::read`].
     pub fn open(self) -> Result<Device> {
         match self {
             #[cfg(feature = "flex")]
             Self::Flex => Ok(Device::flex()),
             #[cfg(feature = "wgpu")]
-            Self::Wgpu => probed(self.name(), Device::wgpu),
+            Self::Wgpu => tuned(probed(self.name(), Device::wgpu)?),
             #[cfg(feature = "vulkan")]
-            Self::Vulkan => probed(self.name(), Device::vulkan),
+            Self::Vulkan => tuned(probed(self.name(), Device::vulkan)?),
             #[cfg(feature = "ndarray")]
             Self::Ndarray => Ok(Device::ndarray()),
         }
     }
+}
+
+#[cfg(feature = "wgpu")]
+fn tuned(device: Device) -> Result<Device> {
+    tiles::apply(&device)?;
+    Ok(device)
 }
 
 /// Opens the default adapter. burn panics where there is none, so the first use is guarded.

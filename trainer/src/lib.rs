@@ -23,7 +23,11 @@ pub mod shipped;
 pub mod store;
 pub mod synth;
 pub mod tensorboard;
+#[cfg(feature = "wgpu")]
+pub mod tiles;
 pub mod train;
+#[cfg(feature = "wgpu")]
+pub mod tune;
 pub mod volumes;
 
 pub use self::error::{Error, Result};

@@ -36,7 +36,7 @@ use super::extension::Kernels;
 use super::op::{Op, Saved, five};
 
 pub(super) use self::argmax::argmax;
-pub use self::tile::{AdapterClass, GpuTiles, set_gpu_tiles};
+pub use self::tile::{AdapterClass, GpuTiles, TileError, set_gpu_tiles};
 
 /// Elements of a tensor whose every index and byte offset is less than 2^31.
 const MOST_ELEMENTS: usize = 1 << 29;

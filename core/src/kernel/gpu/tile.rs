@@ -2,6 +2,9 @@
 
 use std::sync::RwLock;
 
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
 /// A class of graphics adapters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -19,7 +22,8 @@ pub enum AdapterClass {
 }
 
 impl AdapterClass {
-    /// The class of an adapter with this name.
+    /// The class of an adapter by what is known of it: its name, or in a browser the words of
+    /// `GPUAdapterInfo` (`nvidia ampere`).
     #[must_use]
     pub fn of(name: &str) -> Self {
         let name = name.to_lowercase();
@@ -35,10 +39,11 @@ impl AdapterClass {
             "tesla",
             "radeon rx",
             "radeon pro",
+            "rdna",
             "arc",
         ]) {
             Self::Discrete
-        } else if has(&["intel", "apple", "radeon", "adreno", "mali"]) {
+        } else if has(&["intel", "apple", "radeon", "adreno", "mali", "valhall"]) {
             Self::Integrated
         } else {
             Self::Unknown
@@ -47,7 +52,8 @@ impl AdapterClass {
 }
 
 /// How much of a convolution one invocation computes, and how many make a workgroup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GpuTiles {
     /// Output channels of an invocation, in fours.
     pub quads: usize,
@@ -63,7 +69,68 @@ pub struct GpuTiles {
     pub busy: usize,
 }
 
+/// Tile sizes that no kernel takes.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TileError {
+    /// A number is not a power of two, or too large.
+    #[error("`{field}` is {value}; it must be a power of two, at most {most}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: usize,
+        /// The largest that is taken.
+        most: usize,
+    },
+    /// One invocation would have more sums than any adapter has registers.
+    #[error("`{field}` and `voxels` give an invocation {sums} sums; at most {most} are taken")]
+    Sums {
+        /// The field.
+        field: &'static str,
+        /// Sums of an invocation.
+        sums: usize,
+        /// The most that are taken.
+        most: usize,
+    },
+}
+
+/// Sums of an invocation, at most: code is unrolled over them, and over taps.
+const MOST_SUMS: usize = 256;
+const MOST_POINTWISE_SUMS: usize = 512;
+
 impl GpuTiles {
+    /// Checks that kernels can be made of the numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`TileError`] names the field.
+    pub fn validate(&self) -> Result<(), TileError> {
+        for (field, value, most) in [
+            ("quads", self.quads, 16),
+            ("voxels", self.voxels[0], 8),
+            ("voxels", self.voxels[1], 8),
+            ("pointwiseQuads", self.pointwise_quads, 16),
+            ("gradientQuads", self.gradient_quads, 8),
+            ("workgroup", self.workgroup as usize, 256),
+            ("busy", self.busy, 1 << 24),
+        ] {
+            if !value.is_power_of_two() || value > most {
+                return Err(TileError::Field { field, value, most });
+            }
+        }
+        for (field, quads, most) in [
+            ("quads", self.quads, MOST_SUMS),
+            ("pointwiseQuads", self.pointwise_quads, MOST_POINTWISE_SUMS),
+        ] {
+            let sums = 4 * quads * self.voxels[0] * self.voxels[1];
+            if sums > most {
+                return Err(TileError::Sums { field, sums, most });
+            }
+        }
+        Ok(())
+    }
+
     /// The table.
     #[must_use]
     pub fn of(class: AdapterClass) -> Self {
@@ -119,4 +186,110 @@ pub(super) fn tiles(name: &str) -> GpuTiles {
         Err(poisoned) => *poisoned.into_inner(),
     };
     replaced.unwrap_or_else(|| GpuTiles::of(AdapterClass::of(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLASSES: [AdapterClass; 5] = [
+        AdapterClass::Software,
+        AdapterClass::Llvmpipe,
+        AdapterClass::Integrated,
+        AdapterClass::Discrete,
+        AdapterClass::Unknown,
+    ];
+
+    #[test]
+    fn names_of_drivers_and_words_of_browsers_have_a_class() {
+        for (name, class) in [
+            ("llvmpipe (LLVM 15.0.6, 256 bits)", AdapterClass::Llvmpipe),
+            ("google swiftshader", AdapterClass::Software),
+            ("Microsoft Basic Render Driver", AdapterClass::Software),
+            ("NVIDIA H200", AdapterClass::Discrete),
+            ("nvidia ampere", AdapterClass::Discrete),
+            ("amd rdna-3", AdapterClass::Discrete),
+            ("Intel(R) Arc(TM) A770 Graphics", AdapterClass::Discrete),
+            ("intel gen-12lp", AdapterClass::Integrated),
+            ("apple metal-3", AdapterClass::Integrated),
+            ("qualcomm adreno-7xx", AdapterClass::Integrated),
+            ("arm valhall", AdapterClass::Integrated),
+            ("", AdapterClass::Unknown),
+        ] {
+            assert_eq!(AdapterClass::of(name), class, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_table_is_valid_and_survives_json() {
+        for class in CLASSES {
+            let tiles = GpuTiles::of(class);
+            assert_eq!(tiles.validate(), Ok(()), "{class:?}");
+            let json = serde_json::to_string(&tiles).expect("plain values");
+            let back: GpuTiles = serde_json::from_str(&json).expect("the same fields");
+            assert_eq!(back, tiles);
+        }
+    }
+
+    #[test]
+    fn what_no_kernel_takes_is_refused_by_field() {
+        let tiles = GpuTiles::of(AdapterClass::Discrete);
+        let field = |tiles: GpuTiles| match tiles.validate() {
+            Err(TileError::Field { field, .. } | TileError::Sums { field, .. }) => field,
+            Ok(()) => "none",
+        };
+        for (changed, named) in [
+            (GpuTiles { quads: 3, ..tiles }, "quads"),
+            (GpuTiles { quads: 0, ..tiles }, "quads"),
+            (
+                GpuTiles {
+                    voxels: [2, 16],
+                    ..tiles
+                },
+                "voxels",
+            ),
+            (
+                GpuTiles {
+                    voxels: [8, 8],
+                    ..tiles
+                },
+                "quads",
+            ),
+            (
+                GpuTiles {
+                    voxels: [4, 8],
+                    quads: 1,
+                    pointwise_quads: 16,
+                    ..tiles
+                },
+                "pointwiseQuads",
+            ),
+            (
+                GpuTiles {
+                    gradient_quads: 16,
+                    ..tiles
+                },
+                "gradientQuads",
+            ),
+            (
+                GpuTiles {
+                    workgroup: 512,
+                    ..tiles
+                },
+                "workgroup",
+            ),
+            (
+                GpuTiles {
+                    busy: usize::MAX,
+                    ..tiles
+                },
+                "busy",
+            ),
+        ] {
+            assert_eq!(field(changed), named, "{changed:?}");
+        }
+        let unknown = r#"{"quads": 1, "voxel": [1, 1]}"#;
+        let error = serde_json::from_str::<GpuTiles>(unknown).expect_err("an unknown field");
+        assert!(error.to_string().contains("voxel"), "{error}");
+    }
 }
