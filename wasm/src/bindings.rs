@@ -69,13 +69,18 @@ pub struct Engine {
 
 #[wasm_bindgen]
 impl Engine {
-    /// Opens the device. No buffer will be larger than `max_buffer_bytes`.
+    /// Opens the device. No buffer will be larger than `max_buffer_bytes`. `graphics` is JSON: what
+    /// the page knows of the graphics card (`adapter`), and `tiles` for its kernels.
     ///
     /// # Errors
     ///
-    /// Of the kind `device`.
-    pub async fn create(max_buffer_bytes: Option<f64>) -> Result<Engine, Error> {
-        let (device, info, largest) = open(max_buffer_bytes.map(|b| b as u64)).await?;
+    /// Of the kinds `device` and `option`.
+    pub async fn create(
+        max_buffer_bytes: Option<f64>,
+        graphics: Option<String>,
+    ) -> Result<Engine, Error> {
+        let most = max_buffer_bytes.map(|b| b as u64);
+        let (device, info, largest) = open(most, graphics.as_deref()).await?;
         Ok(Self {
             device,
             info: info.to_string(),

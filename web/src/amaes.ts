@@ -16,6 +16,7 @@ import { fetchModel } from "./fetch.ts";
 import type { Build, Channel, NamedBytes } from "./protocol.ts";
 import type {
   DeviceInfo,
+  GpuTiles,
   LabelEntry,
   LabelStatistics,
   ModelInfo,
@@ -36,6 +37,11 @@ export interface CreateOptions {
   backend?: Backend;
   /** Bytes that no GPU buffer may exceed, such as `128 << 20`. */
   maxBufferBytes?: number;
+  /**
+   * Sizes of the graphics card's kernels, as `amaes tune --json` prints them, in place of those
+   * for cards of its kind. Results differ in their last digits.
+   */
+  gpuTiles?: GpuTiles;
   /**
    * Where the WebAssembly modules are, when not beside the script. `cpuRelaxed` is for engines with
    * relaxed SIMD; where only `cpu` is given all use that.
@@ -144,7 +150,7 @@ export class Amaes {
     const channel: WorkerChannel = new WorkerChannel(worker, () => {
       if (this.#engine?.channel === channel) this.#engine = undefined;
     });
-    const { maxBufferBytes, wasmUrl, threads } = this.options;
+    const { maxBufferBytes, gpuTiles, wasmUrl, threads } = this.options;
     const cores = Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS);
     const { build, url } = chosen(this.backend, wasmUrl ?? {});
     try {
@@ -153,6 +159,7 @@ export class Amaes {
         op: "open",
         build,
         maxBufferBytes,
+        gpuTiles,
         // Relative to the page, not to the worker.
         wasmUrl: url === undefined ? undefined : new URL(url, document.baseURI).href,
         threads: Math.max(1, Math.floor(threads ?? cores)),

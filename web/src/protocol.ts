@@ -3,6 +3,7 @@
 import type { PlainError } from "./errors.ts";
 import type {
   DeviceInfo,
+  GpuTiles,
   LabelEntry,
   LabelStatistics,
   ModelInfo,
@@ -35,6 +36,7 @@ export interface OpenRequest {
   op: "open";
   build: Build;
   maxBufferBytes?: number | undefined;
+  gpuTiles?: GpuTiles | undefined;
   wasmUrl?: string | undefined;
   /** Modules that share a segmentation on the CPU. */
   threads?: number | undefined;

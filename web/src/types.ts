@@ -1,5 +1,20 @@
 /** The values that the library gives and takes. */
 
+/**
+ * How much of a convolution an invocation on the graphics card computes: powers of two. Quads are
+ * fours of output channels, voxels are planes and rows.
+ */
+export interface GpuTiles {
+  quads: number;
+  voxels: [number, number];
+  pointwiseQuads: number;
+  gradientQuads: number;
+  /** Invocations in a workgroup. */
+  workgroup: number;
+  /** Invocations below which tiles shrink. */
+  busy: number;
+}
+
 /** The device that computes. */
 export interface DeviceInfo {
   backend: "webgpu" | "cpu";
@@ -11,6 +26,8 @@ export interface DeviceInfo {
   threads: number;
   /** Bytes of the largest buffer that is used, where there is a limit. */
   maxBufferBytes: number | null;
+  /** Sizes of the graphics card's kernels. */
+  gpuTiles?: GpuTiles;
   /** Why `auto` did not take WebGPU. */
   fallback?: string;
 }

@@ -163,13 +163,16 @@ async function openDevice(request: OpenRequest): Promise<DeviceInfo> {
   const module = (await SCRIPTS[build]()) as typeof Module;
   const compiled = request.module ?? (await compile(request.wasmUrl ?? MODULES[build]));
   const { memory } = await module.default({ module_or_path: compiled });
-  const engine = await module.Engine.create(request.maxBufferBytes);
+  const told = gpu ? await describeAdapter() : undefined;
+  const graphics = told && JSON.stringify({ adapter: told.adapter, tiles: request.gpuTiles });
+  const engine = await module.Engine.create(request.maxBufferBytes, graphics);
   const threads = gpu ? 1 : (request.threads ?? 1);
   const helpers = threads > 1 ? new Helpers(build, compiled, threads - 1) : undefined;
   setOpen({ module, engine, memory, helpers });
   const info = { ...(JSON.parse(engine.info) as DeviceInfo), threads };
   if (!gpu) return { ...info, adapter: `${info.adapter}, ${threads} thread${threads > 1 ? "s" : ""}` };
-  return { ...info, ...(await describeAdapter(info)) };
+  const software = told?.software ?? info.software ?? false;
+  return { ...info, adapter: told?.adapter || info.adapter, software };
 }
 
 async function compile(url: string | URL): Promise<WebAssembly.Module> {
@@ -192,21 +195,25 @@ async function compile(url: string | URL): Promise<WebAssembly.Module> {
   return WebAssembly.compile(await response.arrayBuffer());
 }
 
-/** What the browser tells of a graphics card. */
-async function describeAdapter(info: DeviceInfo): Promise<Partial<DeviceInfo>> {
+/** What the browser tells of the graphics card; the module's library cannot see it. */
+async function describeAdapter(): Promise<{ adapter: string; software: boolean | undefined }> {
   interface Adapter {
     info?: Partial<Record<"vendor" | "architecture" | "device" | "description", string>> & {
       isFallbackAdapter?: boolean;
     };
     isFallbackAdapter?: boolean;
   }
-  const { gpu } = navigator as { gpu?: { requestAdapter(): Promise<Adapter | null> } };
-  const adapter = await gpu?.requestAdapter();
+  interface Gpu {
+    requestAdapter(options: { powerPreference: string }): Promise<Adapter | null>;
+  }
+  const { gpu } = navigator as { gpu?: Gpu };
+  // As the module asks for it.
+  const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" });
   const told = adapter?.info;
   const words = [told?.vendor, told?.architecture, told?.device, told?.description];
-  const name = words.filter(Boolean).join(" ") || info.adapter;
-  const fallback = told?.isFallbackAdapter ?? adapter?.isFallbackAdapter ?? info.software ?? false;
-  return { adapter: name, software: fallback || /swiftshader|llvmpipe/i.test(name) };
+  const name = words.filter(Boolean).join(" ");
+  const fallback = told?.isFallbackAdapter ?? adapter?.isFallbackAdapter;
+  return { adapter: name, software: /swiftshader|llvmpipe/i.test(name) || fallback };
 }
 
 async function load(request: LoadRequest): Promise<Answers["load"]> {

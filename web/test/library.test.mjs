@@ -79,25 +79,37 @@ test("any weights can be dropped in, and give the same labels", async () => {
 test("WebGPU within 128 MiB a buffer, and no relaxed SIMD, give the CPU's labels", async () => {
   copyFileSync(join(web, "pkg/cpu/amaes_wasm_bg.wasm"), path("cpu.wasm"));
   const { context, page } = await open();
-  const result = await page.evaluate(async () => {
+  const gpuTiles = {
+    quads: 2, voxels: [1, 4], pointwiseQuads: 1, gradientQuads: 1, workgroup: 32, busy: 1024,
+  };
+  const result = await page.evaluate(async (gpuTiles) => {
     const out = {};
     for (const [name, options] of Object.entries({
       cpu: { backend: "cpu" },
       plain: { backend: "cpu", wasmUrl: { cpu: "/data/cpu.wasm" } },
       webgpu: { backend: "webgpu" },
       capped: { backend: "webgpu", maxBufferBytes: 128 * 2 ** 20 },
+      tiles: { backend: "webgpu", gpuTiles },
     })) {
       const amaes = await Amaes.create(options);
       const model = await amaes.loadModel([await file("tissues.safetensors"), await file("tissues.json")]);
       const { native, memory, timings } = await model.segment(await file("head.nii"));
-      out[name] = { native: base64(native), memory, timings, adapter: amaes.device.adapter };
+      out[name] = { native: base64(native), memory, timings, device: amaes.device };
       amaes.dispose();
     }
+    const refused = { backend: "webgpu", gpuTiles: { ...gpuTiles, quads: 3 } };
+    out.refused = await failure(Amaes.create(refused));
     return out;
-  });
-  assert.match(result.cpu.adapter, /multiply-add/);
-  assert.doesNotMatch(result.plain.adapter, /multiply-add/);
-  for (const [name, { native, memory, timings }] of Object.entries(result)) {
+  }, gpuTiles);
+  const { refused, ...runs } = result;
+  assert.deepEqual([refused.kind, /gpuTiles.*quads/.test(refused.message)], ["option", true]);
+  // The browser's software adapter is known by its words, and has tiles of its own.
+  assert.notDeepEqual(runs.webgpu.device.gpuTiles, gpuTiles);
+  assert.equal(runs.webgpu.device.gpuTiles.workgroup, 8);
+  assert.deepEqual(runs.tiles.device.gpuTiles, gpuTiles);
+  assert.match(result.cpu.device.adapter, /multiply-add/);
+  assert.doesNotMatch(result.plain.device.adapter, /multiply-add/);
+  for (const [name, { native, memory, timings }] of Object.entries(runs)) {
     const largest = Math.ceil(memory.largestBuffer / 2 ** 20);
     console.log(`  ${name}: network ${timings.network.toFixed(1)} s, largest buffer ${largest} MiB`);
     assert.ok(differing(labels(native), labels(result.cpu.native)) <= 20, name);

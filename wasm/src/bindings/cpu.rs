@@ -8,7 +8,10 @@ use crate::error::Result;
 
 /// The device, what is known about it, and the largest buffer that it takes.
 #[allow(clippy::unused_async, reason = "as with WebGPU, which has to wait")]
-pub(super) async fn open(max_buffer_bytes: Option<u64>) -> Result<(Device, Value, Option<u64>)> {
+pub(super) async fn open(
+    max_buffer_bytes: Option<u64>,
+    _graphics: Option<&str>,
+) -> Result<(Device, Value, Option<u64>)> {
     let adapter = match cfg!(feature = "relaxed-simd") {
         true => "WebAssembly, 128-bit vectors, fused multiply-add",
         false => "WebAssembly, 128-bit vectors",

@@ -1,8 +1,10 @@
 //! The graphics card through WebGPU.
 
+use amaes_core::kernel::{AdapterClass, GpuTiles, set_gpu_tiles};
 use burn::tensor::Device;
 use burn::tensor::wgpu::{WgpuSetup, wgpu};
 use js_sys::Reflect;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -14,9 +16,48 @@ fn failed(message: impl ToString) -> Error {
     Error::new(ErrorKind::Device, message.to_string(), HINT)
 }
 
+/// What the page knows of the graphics card, and wants of it.
+#[derive(Default, Deserialize)]
+struct Graphics {
+    /// The browser's words for it. wgpu has no name for it in most browsers.
+    adapter: String,
+    /// In place of those of the table.
+    tiles: Option<GpuTiles>,
+}
+
+impl Graphics {
+    fn read(json: Option<&str>) -> Result<Self> {
+        match json {
+            Some(json) => serde_json::from_str(json).map_err(refused),
+            None => Ok(Self::default()),
+        }
+    }
+
+    fn tiles(&self) -> Result<GpuTiles> {
+        let Some(tiles) = self.tiles else {
+            return Ok(GpuTiles::of(AdapterClass::of(&self.adapter)));
+        };
+        tiles.validate().map_err(refused)?;
+        Ok(tiles)
+    }
+}
+
+fn refused(error: impl ToString) -> Error {
+    Error::new(
+        ErrorKind::Option,
+        format!("gpuTiles: {}", error.to_string()),
+        "Leave them out, or give what `amaes tune --json` prints.",
+    )
+}
+
 /// The device, what is known about it, and the largest buffer that it takes. Limits of buffers
 /// are asked for as they are, or lowered to `max_buffer_bytes`, so that exceeding them fails.
-pub(super) async fn open(max_buffer_bytes: Option<u64>) -> Result<(Device, Value, Option<u64>)> {
+pub(super) async fn open(
+    max_buffer_bytes: Option<u64>,
+    graphics: Option<&str>,
+) -> Result<(Device, Value, Option<u64>)> {
+    let tiles = Graphics::read(graphics)?.tiles()?;
+    set_gpu_tiles(Some(tiles));
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
         backends: wgpu::Backends::BROWSER_WEBGPU,
         ..wgpu::InstanceDescriptor::new_without_display_handle()
@@ -67,6 +108,7 @@ pub(super) async fn open(max_buffer_bytes: Option<u64>) -> Result<(Device, Value
         "adapter": adapter_name.trim(),
         "software": description.device_type == wgpu::DeviceType::Cpu,
         "maxBufferBytes": largest,
+        "gpuTiles": tiles,
     });
     let setup = WgpuSetup {
         instance,
