@@ -35,9 +35,12 @@ pub(super) struct Import {
     /// Store whole numbers of 8 bits with a factor for each channel: a quarter of the size
     #[arg(long, conflicts_with = "half")]
     eight_bit: bool,
-    /// Edges of the patches it was trained on
+    /// Edges of the windows it runs in, such as those of the patches it was trained on
     #[arg(long, num_args = 3, value_names = ["X", "Y", "Z"])]
     patch: Option<Vec<usize>>,
+    /// Share of a window that the next one covers again
+    #[arg(long, value_name = "SHARE")]
+    overlap: Option<f64>,
     /// Licence of the weights
     #[arg(long)]
     licence: Option<String>,
@@ -70,6 +73,12 @@ impl Import {
         let file = &mut opened.file;
         if let Some([x, y, z]) = self.patch.as_deref() {
             file.hints.patch = Some([*x, *y, *z]);
+        }
+        if let Some(overlap) = self.overlap {
+            if !(0.0..1.0).contains(&overlap) {
+                bail!("--overlap {overlap}: it must be at least 0 and less than 1");
+            }
+            file.hints.overlap = Some(overlap);
         }
         let about = &mut file.provenance;
         about.licence = self.licence.clone().or(about.licence.take());
