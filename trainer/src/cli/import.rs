@@ -74,12 +74,7 @@ impl Import {
         if let Some([x, y, z]) = self.patch.as_deref() {
             file.hints.patch = Some([*x, *y, *z]);
         }
-        if let Some(overlap) = self.overlap {
-            if !(0.0..1.0).contains(&overlap) {
-                bail!("--overlap {overlap}: it must be at least 0 and less than 1");
-            }
-            file.hints.overlap = Some(overlap);
-        }
+        file.hints.overlap = self.overlap.or(file.hints.overlap);
         let about = &mut file.provenance;
         about.licence = self.licence.clone().or(about.licence.take());
         about.url = self.url.clone().or(about.url.take());

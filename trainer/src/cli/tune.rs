@@ -45,13 +45,7 @@ impl Tune {
             return print(&format!("{}: nothing of {adapter}\n", path.display()));
         }
         // What cannot be kept is said before minutes are spent.
-        let path = match self.dry_run {
-            true => None,
-            false => Some(place()?),
-        };
-        if let Some(path) = &path {
-            tiles::read(path)?;
-        }
+        let path = (!self.dry_run).then(place).transpose()?;
         let tuned = tune(&device, limit, &mut |trial| eprintln!("{}", line(trial)))?;
         if let Some(path) = &path {
             tiles::keep(path, &tuned.adapter, Some(tuned.tiles))?;
