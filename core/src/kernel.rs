@@ -37,6 +37,7 @@ mod portable;
 mod resize;
 #[cfg(any(feature = "flex", feature = "cube"))]
 mod shape;
+mod slabs;
 #[cfg(all(test, any(feature = "flex", feature = "cube")))]
 mod tests;
 
@@ -51,6 +52,7 @@ pub use self::layer_norm::layer_norm;
 pub use self::memory::{KeptMemory, keep_memory};
 pub use self::normalized::Normalized;
 pub use self::options::Conv3dOptions;
+pub use self::slabs::{conv3d_slabs, joined_slabs, plane_time, planes, reads_slabs};
 
 /// Convolution, groups 1 (`torch.nn.functional.conv3d`).
 ///

@@ -201,8 +201,19 @@ fn cases() -> Vec<Case> {
     for (channels, size) in [(32, 64), (64, 48), (128, 24), (256, 12)] {
         add("conv3d", channels, channels, size, 3, 1, 1, &all);
     }
-    for dilation in [2, 4, 8, 16] {
-        add("conv3d", 21, 21, 128, 3, 1, dilation, &[Step::Forward]);
+    for channels in [21, 5] {
+        for dilation in [2, 4, 8, 16] {
+            add(
+                "conv3d",
+                channels,
+                channels,
+                128,
+                3,
+                1,
+                dilation,
+                &[Step::Forward],
+            );
+        }
     }
     add("conv3d", 1, 32, 64, 3, 1, 1, &all);
     add("conv3d", 64, 64, 48, 1, 1, 1, &all);

@@ -123,7 +123,7 @@ fn a_smaller_limit_gives_smaller_tiles_and_too_small_a_limit_an_error() {
             memory_limit: Some(memory_limit),
             ..Default::default()
         };
-        TilePlan::fit(&config, shape, &options)
+        TilePlan::fit(&config, shape, &options, true)
     };
     let (small, large) = (fit(200 << 20).expect("fits"), fit(4 << 30).expect("fits"));
     assert!(small.bytes <= 200 << 20 && large.bytes <= 4 << 30);
@@ -138,7 +138,7 @@ fn a_smaller_limit_gives_smaller_tiles_and_too_small_a_limit_an_error() {
         max_tensor_bytes: 128 << 20,
         ..Default::default()
     };
-    TilePlan::fit(&config, shape, &options).expect("fits the default limits of WebGPU");
+    TilePlan::fit(&config, shape, &options, false).expect("fits the default limits of WebGPU");
 }
 
 #[test]

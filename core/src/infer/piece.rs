@@ -65,7 +65,7 @@ impl Pieces {
         };
         let how = match (options.method, tiled) {
             (Method::Auto | Method::Tiles, Some((net, config))) => {
-                let plan = TilePlan::fit(config, shape, options)?;
+                let plan = TilePlan::fit(config, shape, options, net.reads_slabs())?;
                 How::Tiles(Columns::new(
                     &plan,
                     shape,

@@ -36,8 +36,9 @@ mod winograd;
 
 pub(crate) use self::argmax::argmax;
 pub(crate) use self::attention::Attention;
+pub(crate) use self::conv::plane_time;
 pub(crate) use self::epilogue::Epilogue;
-pub(crate) use self::join::Join;
+pub(crate) use self::join::{Join, planes};
 pub(crate) use self::layer_norm::LayerNorm;
 pub(crate) use self::norm::{KEPT, Norm};
 pub(crate) use self::pointwise::{activate, activate_gradient};
@@ -45,6 +46,6 @@ pub(crate) use self::pool::Pool;
 pub(crate) use self::reduce::per_channel as sum_per_channel;
 pub(crate) use self::residual::{Summand, residual_sum};
 pub(crate) use self::resize::Resize;
-pub(crate) use self::source::{MAP, Part, Source};
+pub(crate) use self::source::{MAP, Part, Slab, Source};
 #[cfg(test)]
 pub(crate) use self::tile::with_each_arch;

@@ -1,10 +1,12 @@
 //! The fused operations on the Flex backend, without autodiff.
 
+use std::ops::Range;
+
 use burn::Tensor;
 use burn::backend::{DispatchTensorKind, Flex};
 use burn::tensor::{DType, Int, TensorData};
 
-use super::cpu::{self, Epilogue, MAP, Part, Pool, Source, Summand};
+use super::cpu::{self, Epilogue, MAP, Part, Pool, Slab, Source, Summand};
 use super::flex_op::{FlexTensor, contiguous, dims, output, tensor, values};
 use super::fused::NormParameters;
 use super::shape::{self, Conv};
@@ -30,7 +32,7 @@ pub(super) fn reads(x: &Normalized) -> bool {
 }
 
 /// Whether a tensor is on Flex, of single precision, without autodiff.
-fn single<const D: usize>(tensor: &Tensor<D>) -> bool {
+pub(super) fn single<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32
         && matches!(
             tensor.clone().into_dispatch().kind,
@@ -112,6 +114,55 @@ pub(super) fn conv3d(
         conv.outputs,
         conv.out_size(),
     ))
+}
+
+/// The convolution of the first `depth` planes of slabs, if there is one that reads them.
+pub(super) fn conv3d_slabs(
+    slabs: &[Tensor<5>],
+    depth: usize,
+    weight: &Tensor<5>,
+    bias: Option<&Tensor<1>>,
+    options: &Conv3dOptions,
+    activation: Activation,
+) -> Option<Tensor<5>> {
+    if !slabs.iter().all(single) || !single(weight) || !bias.is_none_or(single) {
+        return None;
+    }
+    let (x, weight, bias) = (slabs.iter().map(held), held(weight), bias.map(held));
+    let x: Vec<FlexTensor> = x.collect();
+    let mut next = 0;
+    let slab = |x| {
+        let (first, planes) = (next, dims(x)[2]);
+        next += planes;
+        Slab {
+            values: values(x),
+            planes,
+            first,
+        }
+    };
+    let slabs: Vec<Slab<'_>> = x.iter().map(slab).collect();
+    let mut read = dims(x.first()?);
+    read[2] = depth;
+    let conv = shape::convolution(read, dims(&weight), 1, options);
+    if !conv.reads_slabs(values(&weight)) {
+        return None;
+    }
+    let epilogue = Epilogue {
+        bias: bias.as_ref().map(values),
+        activation: Some(activation),
+        ..Epilogue::default()
+    };
+    let source = Source::slabs(&slabs, read[1], conv.in_size());
+    let out = conv.forward(&source, values(&weight), &epilogue).values;
+    Some(wrap(output(out, conv.batch, conv.outputs, conv.out_size())))
+}
+
+pub(super) fn planes(x: &Tensor<5>, planes: Range<usize>) -> Tensor<5> {
+    let x = held(x);
+    let [batch, channels, size @ ..] = dims(&x);
+    let count = planes.len();
+    let out = cpu::planes(values(&x), batch * channels, size, planes);
+    wrap(output(out, batch, channels, [count, size[1], size[2]]))
 }
 
 pub(super) fn conv3d_normalized(

@@ -96,6 +96,29 @@ pub(super) fn check_joined(
     check_conv3d_dims(dims, weight, bias, options);
 }
 
+/// As [`check_conv3d`], for the first `depth` planes of tensors that follow each other.
+pub(super) fn check_slabs(
+    slabs: &[Tensor<5>],
+    depth: usize,
+    weight: &Tensor<5>,
+    bias: Option<&Tensor<1>>,
+    options: &Conv3dOptions,
+) {
+    assert!(!slabs.is_empty(), "slabs: expected one or more");
+    let mut dims = slabs[0].dims();
+    for other in &slabs[1..] {
+        let [batch, channels, planes, height, width] = other.dims();
+        assert!(
+            [dims[0], dims[1], dims[3], dims[4]] == [batch, channels, height, width],
+            "slabs: they differ in more than their planes"
+        );
+        dims[2] += planes;
+    }
+    assert!(depth <= dims[2], "depth: {depth} of {} planes", dims[2]);
+    dims[2] = depth;
+    check_conv3d_dims(dims, weight, bias, options);
+}
+
 pub(super) fn check_argmax(weight: &Tensor<5>) {
     let [out, _, kernel @ ..] = weight.dims();
     assert!(

@@ -170,18 +170,26 @@ impl MeshNet {
         &self.dilations
     }
 
-    /// Layer `i` with other padding than its own: convolution, norm, activation.
+    /// Layer `i` with other padding than its own, without the norm: convolution, activation.
     ///
     /// # Shapes
     ///
-    /// - input: `[batch, channels_in, depth, height, width]`
+    /// - slabs: `[batch, channels_in, planes, height, width]`, whose planes follow each other; the
+    ///   first `depth` of all are read
     /// - output: edges `n + low + high - 2 * dilation`
-    pub fn layer(&self, i: usize, x: Tensor<5>, padding: [[usize; 2]; 3]) -> Tensor<5> {
-        let conv = &self.convs[i];
-        match &self.norm {
-            Some(norm) => norm.forward(conv.forward_padded(x, padding), Some(self.activation)),
-            None => conv.forward_activated(x, padding, self.activation),
-        }
+    pub fn layer(
+        &self,
+        i: usize,
+        slabs: &[Tensor<5>],
+        depth: usize,
+        padding: [[usize; 2]; 3],
+    ) -> Tensor<5> {
+        self.convs[i].forward_slabs(slabs, depth, padding, self.activation)
+    }
+
+    /// Whether [`layer`](Self::layer) reads slabs as they are, and does not join them first.
+    pub fn reads_slabs(&self) -> bool {
+        self.classifier().reads_slabs()
     }
 
     /// The output channel of the 1x1x1 convolution with the largest value, after the layers.

@@ -80,14 +80,17 @@ impl Conv3d {
         kernel::conv3d(x, weight, bias, &options)
     }
 
-    /// [`forward_padded`](Self::forward_padded) and an activation, in one pass where the device can.
+    /// [`forward_padded`](Self::forward_padded) and an activation, in one pass where the device can,
+    /// of the first `depth` planes of slabs that follow each other. No gradient.
     ///
     /// # Shapes
     ///
-    /// As [`forward`](Self::forward).
-    pub fn forward_activated(
+    /// - slabs: `[batch, channels_in, planes, height, width]`
+    /// - output: as of [`forward`](Self::forward)
+    pub fn forward_slabs(
         &self,
-        x: Tensor<5>,
+        slabs: &[Tensor<5>],
+        depth: usize,
         padding: [[usize; 2]; 3],
         activation: Activation,
     ) -> Tensor<5> {
@@ -96,7 +99,13 @@ impl Conv3d {
             ..self.options
         };
         let (weight, bias) = self.parameters();
-        kernel::conv3d_activated(x, weight, bias, &options, activation)
+        kernel::conv3d_slabs(slabs, depth, weight, bias, &options, activation)
+    }
+
+    /// Whether [`forward_slabs`](Self::forward_slabs) reads slabs as they are, and does not join
+    /// them first.
+    pub fn reads_slabs(&self) -> bool {
+        kernel::reads_slabs(&self.weight.val())
     }
 
     /// The convolution of one tensor or of two whose channels follow each other, then an

@@ -17,6 +17,25 @@ const LEAST_CHANNELS: usize = 12;
 const LEAST_VOXELS: usize = 400;
 const LEAST_BACKWARD: usize = 150;
 
+/// What minimal filtering takes of the time of a direct convolution.
+const MINIMAL_TIME: f64 = 0.55;
+
+/// Whether outputs of which some are `computed` to be thrown away are worth filtering.
+fn is_worth(computed: usize, outputs: usize) -> bool {
+    2 * computed <= 3 * outputs
+}
+
+/// About the time that a convolution of kernel 3 takes for some planes at once, in that of a direct
+/// one: minimal filtering needs pairs of planes that are one dilation apart.
+pub(crate) fn plane_time(channels: [usize; 2], dilation: usize, planes: usize) -> f64 {
+    let computed = planes.next_multiple_of(2 * dilation);
+    if channels.into_iter().min() >= Some(LEAST_CHANNELS) && is_worth(computed, planes) {
+        MINIMAL_TIME * computed as f64 / planes as f64
+    } else {
+        1.0
+    }
+}
+
 impl Conv {
     /// A source of the input's size.
     pub(crate) fn input<'a>(&self, values: &'a [f32]) -> Source<'a> {
@@ -26,6 +45,11 @@ impl Conv {
     /// A source of the output's size.
     pub(crate) fn output<'a>(&self, values: &'a [f32]) -> Source<'a> {
         Source::plain(values, self.groups * self.outputs, self.out_size())
+    }
+
+    /// Whether [`forward`](Self::forward) takes a source of slabs.
+    pub(crate) fn reads_slabs(&self, weights: &[f32]) -> bool {
+        Depthwise::of(self).is_none() && Pointwise::of(self, weights).is_none()
     }
 
     /// `[batch, groups * outputs, ..]` from the input and weights `[groups * outputs, inputs, ..]`.
@@ -109,7 +133,7 @@ impl Conv {
             && self.extent.iter().all(fits)
             && self.inputs.min(self.outputs) >= LEAST_CHANNELS
             && self.batch * volume(size) >= voxels
-            && 2 * computed <= 3 * volume(size)
+            && is_worth(computed, volume(size))
     }
 
     /// The convolution, or its transpose, by minimal filtering where that is faster.

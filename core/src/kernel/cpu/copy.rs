@@ -116,15 +116,11 @@ impl<'a> Copy<'a> {
             let (planes, rest) = copy.split_at_mut(rows * self.extent[0]);
             rest.fill(0.0);
             for (plane, copy) in planes.chunks_exact_mut(rows).enumerate() {
-                let row = (self.first[0] + plane) * input.size[1] + self.first[1];
-                input.range(row * self.pitch, copy);
+                input.rows([self.first[0] + plane, self.first[1]], copy);
             }
             return;
         }
-        let plain = Channel {
-            prologue: None,
-            ..input
-        };
+        let plain = input.unmapped();
         self.walk(|at, place, [before, count, start]| {
             let out = &mut copy[at..at + self.pitch];
             match place {

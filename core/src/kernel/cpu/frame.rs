@@ -291,7 +291,7 @@ impl Frame {
                 zeros::<S>(&mut copy[from..], self.plane);
                 continue;
             };
-            let values = &input.values[z * height * width..][..height * width];
+            let values = &input.plane(z);
             let values = match &input.prologue {
                 Some(prologue) => {
                     stage[..values.len()].copy_from_slice(values);

@@ -1,4 +1,6 @@
-//! Channels of two tensors one after the other, and apart again.
+//! Channels of two tensors one after the other, and apart again; some planes of a tensor.
+
+use std::ops::Range;
 
 use super::parallel::{filled, for_each};
 
@@ -48,5 +50,27 @@ impl Join {
                 });
             })
         }
+    }
+}
+
+/// Some `planes` of `channels` channels of `size`.
+pub(crate) fn planes(
+    values: &[f32],
+    channels: usize,
+    size: [usize; 3],
+    planes: Range<usize>,
+) -> Vec<f32> {
+    let [depth, height, width] = size;
+    let (area, count) = (height * width, planes.len());
+    // SAFETY: the planes of all channels are all elements.
+    unsafe {
+        filled(channels * count * area, |out| {
+            for_each(channels * count, |index| {
+                let (channel, plane) = (index / count, planes.start + index % count);
+                let from = (channel * depth + plane) * area;
+                // SAFETY: no other task writes the plane.
+                out.write(index * area, 1, &values[from..from + area]);
+            });
+        })
     }
 }

@@ -1,5 +1,5 @@
 //! What a kernel reads: one or two tensors as if their channels were joined, with what is done to
-//! their values on the way in.
+//! their values on the way in, or slabs of planes as if they were one tensor.
 
 use super::dense::volume;
 use super::pointwise::{self, vectored};
@@ -33,12 +33,24 @@ pub(crate) struct Part<'a> {
     pub(crate) maps: Option<(&'a [f32], Option<Activation>)>,
 }
 
+/// Planes of a [`Source`] that are a tensor of their own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slab<'a> {
+    /// `[batch, channels, planes, height, width]`.
+    pub(crate) values: &'a [f32],
+    pub(crate) planes: usize,
+    /// The first plane's place among those of all slabs.
+    pub(crate) first: usize,
+}
+
 /// The input of a kernel: `[batch, channels, depth, height, width]`, whose channels are those of
-/// one tensor or of two, one after the other.
+/// one tensor or of two, one after the other, or whose planes are those of several.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source<'a> {
     first: Part<'a>,
     second: Option<Part<'a>>,
+    /// In their order; none where the parts have all planes.
+    slabs: &'a [Slab<'a>],
     size: [usize; 3],
 }
 
@@ -57,7 +69,16 @@ impl<'a> Source<'a> {
         Self {
             first,
             second,
+            slabs: &[],
             size,
+        }
+    }
+
+    /// Slabs of planes, for dense convolutions alone.
+    pub(crate) fn slabs(slabs: &'a [Slab<'a>], channels: usize, size: [usize; 3]) -> Self {
+        Self {
+            slabs,
+            ..Self::plain(&[], channels, size)
         }
     }
 
@@ -73,6 +94,9 @@ impl<'a> Source<'a> {
 
     /// Values of all tensors.
     pub(crate) fn len(&self) -> usize {
+        if let Some(slab) = self.slabs.first() {
+            return slab.values.len() / slab.planes.max(1) * self.size[0];
+        }
         self.first.values.len() + self.second.map_or(0, |part| part.values.len())
     }
 
@@ -94,6 +118,13 @@ impl<'a> Source<'a> {
             _ => (self.first, channel),
         };
         let index = sample * part.channels + channel;
+        if !self.slabs.is_empty() {
+            return Channel {
+                slabs: self.slabs,
+                index,
+                ..Channel::plain(&[], self.size)
+            };
+        }
         let len = volume(self.size);
         let prologue = part.maps.map(|(maps, activation)| {
             let map = &maps[index * MAP..][..MAP];
@@ -103,9 +134,8 @@ impl<'a> Source<'a> {
             }
         });
         Channel {
-            values: &part.values[index * len..][..len],
-            size: self.size,
             prologue,
+            ..Channel::plain(&part.values[index * len..][..len], self.size)
         }
     }
 }
@@ -113,10 +143,13 @@ impl<'a> Source<'a> {
 /// One channel of one sample of a [`Source`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Channel<'a> {
-    /// The values before the prologue.
+    /// The values before the prologue; none where planes are in slabs.
     pub(crate) values: &'a [f32],
     pub(crate) size: [usize; 3],
     pub(crate) prologue: Option<Prologue>,
+    slabs: &'a [Slab<'a>],
+    /// The channel's place in each slab.
+    index: usize,
 }
 
 impl<'a> Channel<'a> {
@@ -126,13 +159,46 @@ impl<'a> Channel<'a> {
             values,
             size,
             prologue: None,
+            slabs: &[],
+            index: 0,
+        }
+    }
+
+    /// The channel without its prologue.
+    pub(crate) fn unmapped(self) -> Self {
+        Self {
+            prologue: None,
+            ..self
+        }
+    }
+
+    /// The plane at depth `z`, before the prologue.
+    #[inline]
+    pub(crate) fn plane(&self, z: usize) -> &'a [f32] {
+        let area = self.size[1] * self.size[2];
+        match self.slabs.iter().rfind(|slab| slab.first <= z) {
+            None => &self.values[z * area..][..area],
+            Some(slab) => {
+                let plane = self.index * slab.planes + z - slab.first;
+                &slab.values[plane * area..][..area]
+            }
         }
     }
 
     /// The row at depth `z` and height `y`, before the prologue.
+    #[inline]
     pub(crate) fn row(&self, z: usize, y: usize) -> &'a [f32] {
-        let [_, height, width] = self.size;
-        &self.values[(z * height + y) * width..][..width]
+        let width = self.size[2];
+        &self.plane(z)[y * width..][..width]
+    }
+
+    /// Fills `out` from the rows of a plane that begin at depth `z` and height `y`, with the
+    /// prologue applied.
+    pub(crate) fn rows(&self, [z, y]: [usize; 2], out: &mut [f32]) {
+        out.copy_from_slice(&self.plane(z)[y * self.size[2]..][..out.len()]);
+        if let Some(prologue) = &self.prologue {
+            prologue.apply(out);
+        }
     }
 
     /// Fills `out` from the voxels `start..` in memory order, with the prologue applied.

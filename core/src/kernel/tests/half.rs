@@ -5,7 +5,9 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, FloatDType};
 
 use super::*;
-use crate::kernel::joined_once;
+use crate::kernel::{
+    Windows, avg_pool2, joined_once, layer_norm, max_pool2, resize_trilinear, window_attention,
+};
 use crate::model::{Model, UNetConfig, UNetHead};
 use crate::nn::Precision;
 

@@ -23,6 +23,9 @@ impl Line {
     }
 }
 
+/// Depth and height of a row, and its factor.
+type Place = ([usize; 2], f32);
+
 /// Two of a tile's planes with their factors.
 pub(crate) type Combination = [(usize, f32); 2];
 
@@ -74,14 +77,14 @@ impl Gather {
         row: &mut [f32],
     ) {
         match Map::of(channel) {
-            None => self.fill_mapped(channel.values, Identity, planes, copy, row),
-            Some(map) => self.fill_mapped(channel.values, map, planes, copy, row),
+            None => self.fill_mapped(channel, Identity, planes, copy, row),
+            Some(map) => self.fill_mapped(channel, map, planes, copy, row),
         }
     }
 
     fn fill_mapped(
         &self,
-        channel: &[f32],
+        channel: &Channel<'_>,
         map: impl Apply,
         planes: Combination,
         copy: &mut [f32],
@@ -126,7 +129,8 @@ impl Gather {
     ) {
         let Slab { pitch, len, .. } = self.slab;
         let chunk = self.lines[2].dilation;
-        let volume: usize = self.lines.iter().map(|line| line.size).product();
+        let size = self.lines.map(|line| line.size);
+        let volume: usize = size.iter().product();
         let (rows, _) = rows.as_chunks_mut::<TOGETHER>();
         vectored(
             #[inline(always)]
@@ -141,8 +145,14 @@ impl Gather {
                         |parity, at, sources| {
                             let mut some = false;
                             for c in 0..count {
-                                let channel = &sample[(first + c) * volume..][..volume];
-                                some = combine_into(channel, sources, span, c, rows);
+                                let values = &sample[(first + c) * volume..][..volume];
+                                some = combine_into(
+                                    &Channel::plain(values, size),
+                                    sources,
+                                    span,
+                                    c,
+                                    rows,
+                                );
                             }
                             for column in 0..2 {
                                 let from = ((2 * parity + column) * len + at) * padded + first;
@@ -178,15 +188,15 @@ impl Gather {
         Span { from, to, start }
     }
 
-    /// Calls `body` with row parity, place in the slab, and the two rows to combine: their first
-    /// voxel in the channel, and factor.
+    /// Calls `body` with row parity, place in the slab, and the two rows to combine: their depth
+    /// and height, and factor.
     #[inline(always)]
     fn each_row(
         &self,
         planes: Combination,
-        mut body: impl FnMut(usize, usize, [Option<(usize, f32)>; 2]),
+        mut body: impl FnMut(usize, usize, [Option<Place>; 2]),
     ) {
-        let [line_d, line_h, line_w] = &self.lines;
+        let [line_d, line_h, _] = &self.lines;
         for plane in 0..self.slab.planes {
             for j in 0..self.slab.rows {
                 for parity in 0..2 {
@@ -196,7 +206,7 @@ impl Gather {
                         let step = 2 * (self.first[0] + plane) + step;
                         let z = line_d.voxel(self.base[0], step);
                         if let (Some(z), Some(y), true) = (z, y, factor != 0.0) {
-                            *source = Some(((z * line_h.size + y) * line_w.size, factor));
+                            *source = Some(([z, y], factor));
                         }
                     }
                     let at = (plane * self.slab.rows + j) * self.slab.pitch;
@@ -264,9 +274,9 @@ impl Apply for Identity {
 /// Writes the sum of the sources to `row`; false where there is none.
 #[inline(always)]
 fn combine(
-    channel: &[f32],
+    channel: &Channel<'_>,
     map: impl Apply,
-    sources: [Option<(usize, f32)>; 2],
+    sources: [Option<Place>; 2],
     span: Span,
     row: &mut [f32],
 ) -> bool {
@@ -274,14 +284,13 @@ fn combine(
     let count = out.len();
     match sources {
         [Some((a, left)), Some((b, right))] => {
-            let a = &channel[a + span.start..][..count];
-            let b = &channel[b + span.start..][..count];
+            let [a, b] = [a, b].map(|[z, y]| &channel.row(z, y)[span.start..][..count]);
             for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
                 *out = left * map.apply(a) + right * map.apply(b);
             }
         }
-        [Some((at, factor)), None] | [None, Some((at, factor))] => {
-            let values = &channel[at + span.start..][..count];
+        [Some(([z, y], factor)), None] | [None, Some(([z, y], factor))] => {
+            let values = &channel.row(z, y)[span.start..][..count];
             for (out, &value) in out.iter_mut().zip(values) {
                 *out = factor * map.apply(value);
             }
@@ -294,8 +303,8 @@ fn combine(
 /// [`combine`] for channel `c` of rows whose channels are neighbours.
 #[inline(always)]
 fn combine_into(
-    channel: &[f32],
-    sources: [Option<(usize, f32)>; 2],
+    channel: &Channel<'_>,
+    sources: [Option<Place>; 2],
     span: Span,
     c: usize,
     rows: &mut [[f32; TOGETHER]],
@@ -304,14 +313,13 @@ fn combine_into(
     let (count, c) = (out.len(), c % TOGETHER);
     match sources {
         [Some((a, left)), Some((b, right))] => {
-            let a = &channel[a + span.start..][..count];
-            let b = &channel[b + span.start..][..count];
+            let [a, b] = [a, b].map(|[z, y]| &channel.row(z, y)[span.start..][..count]);
             for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
                 out[c] = left * a + right * b;
             }
         }
-        [Some((at, factor)), None] | [None, Some((at, factor))] => {
-            let values = &channel[at + span.start..][..count];
+        [Some(([z, y], factor)), None] | [None, Some(([z, y], factor))] => {
+            let values = &channel.row(z, y)[span.start..][..count];
             for (out, value) in out.iter_mut().zip(values) {
                 out[c] = factor * value;
             }
