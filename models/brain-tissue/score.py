@@ -47,6 +47,7 @@ TISSUE = {
 # grey or white, this one calls them by name: grey and white are those of the cerebrum.
 HIND = [5, 6, 13, 17]
 OURS_GREY, OURS_WHITE = [1, 4], [2]
+MAJORITY = "majority"
 WANTED = {"brain": 0.95, "grey": 0.85, "white": 0.88}
 LABELS = json.loads(Path(__file__).with_name("labels.json").read_text())
 COLORS = np.array([label["color"] for label in LABELS])
@@ -124,7 +125,9 @@ def scored(args, name, tissue, model_folder):
         labels = reference(which, file)
         found[which] = (np.isin(labels, grey) & cerebrum, np.isin(labels, white) & cerebrum)
     names = list(TISSUE)
-    pairs = [("ours", n) for n in names]
+    # What two of the three say: where they err, they seldom err alike.
+    found[MAJORITY] = tuple(sum(found[n][i] * 1 for n in names) >= 2 for i in (0, 1))
+    pairs = [("ours", n) for n in [*names, MAJORITY]]
     # How far the published ones agree: more cannot be asked of this comparison.
     pairs += [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
     for a, b in pairs:
