@@ -126,7 +126,7 @@ def scored(args, name, tissue, model_folder):
         found[which] = (np.isin(labels, grey) & cerebrum, np.isin(labels, white) & cerebrum)
     names = list(TISSUE)
     # What two of the three say: where they err, they seldom err alike.
-    found[MAJORITY] = tuple(sum(found[n][i] * 1 for n in names) >= 2 for i in (0, 1))
+    found[MAJORITY] = tuple(np.sum([found[n][i] for n in names], 0) >= 2 for i in (0, 1))
     pairs = [("ours", n) for n in [*names, MAJORITY]]
     # How far the published ones agree: more cannot be asked of this comparison.
     pairs += [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
@@ -195,7 +195,8 @@ def missed(rows):
     """What is below the wanted values; of tissue, against the published network that is nearest."""
     for name, row in rows.items():
         for what, least in WANTED.items():
-            of = [v for k, v in row.items() if k == what or k.startswith(f"{what}: ours")]
+            keys = [what, *(f"{what}: ours, {n}" for n in TISSUE)]
+            of = [row[k] for k in keys if k in row]
             if of and not max(of) >= least:
                 yield f"{name}: {what} {max(of):.3f}, wanted {least}"
 

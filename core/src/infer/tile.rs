@@ -162,7 +162,7 @@ pub(super) async fn column<H: Host>(
 ) -> Result<Vec<Label>, InferError> {
     let [nx, ny, nz] = columns.shape;
     let (y, z) = columns.spans[index];
-    let (mut stages, _) = stages(net, y, z, ny, nz);
+    let mut stages = stages(net, y, z, ny, nz);
     let (from, to) = columns.reads(index);
     let at = |x: usize, p: [usize; 3]| [x, p[1] - origin[1], p[2] - origin[2]];
     let mut classes = Vec::with_capacity(columns.voxels(index));

@@ -107,13 +107,17 @@ pub(super) fn conv3d(
         residual: residual.as_ref().map(values),
         moments: false,
     };
-    let out = conv.forward(&inputs.source(), values(&weight), &epilogue);
-    wrap(output(
-        out.values,
-        conv.batch,
-        conv.outputs,
-        conv.out_size(),
-    ))
+    convolved(&conv, &inputs.source(), &weight, &epilogue)
+}
+
+fn convolved(
+    conv: &Conv,
+    source: &Source<'_>,
+    weight: &FlexTensor,
+    epilogue: &Epilogue<'_>,
+) -> Tensor<5> {
+    let out = conv.forward(source, values(weight), epilogue).values;
+    wrap(output(out, conv.batch, conv.outputs, conv.out_size()))
 }
 
 /// The convolution of the first `depth` planes of slabs, if there is one that reads them.
@@ -153,8 +157,7 @@ pub(super) fn conv3d_slabs(
         ..Epilogue::default()
     };
     let source = Source::slabs(&slabs, read[1], conv.in_size());
-    let out = conv.forward(&source, values(&weight), &epilogue).values;
-    Some(wrap(output(out, conv.batch, conv.outputs, conv.out_size())))
+    Some(convolved(&conv, &source, &weight, &epilogue))
 }
 
 pub(super) fn planes(x: &Tensor<5>, planes: Range<usize>) -> Tensor<5> {

@@ -72,6 +72,18 @@ pub(super) fn check_conv3d(
     check_conv3d_dims(x.dims(), weight, bias, options);
 }
 
+/// The shape of tensors that follow each other along `axis`; panics with `differ` where they have
+/// another shape.
+fn joined_dims(parts: impl Iterator<Item = [usize; 5]>, axis: usize, differ: &str) -> [usize; 5] {
+    let joined = parts.reduce(|mut all, mut part| {
+        let added = std::mem::replace(&mut part[axis], all[axis]);
+        assert!(part == all, "{differ}");
+        all[axis] += added;
+        all
+    });
+    joined.unwrap_or_default()
+}
+
 /// As [`check_conv3d`], for tensors whose channels follow each other.
 pub(super) fn check_joined(
     inputs: &[Normalized],
@@ -84,15 +96,8 @@ pub(super) fn check_joined(
         "inputs: expected one or two, got {}",
         inputs.len()
     );
-    let mut dims = inputs[0].dims();
-    for other in &inputs[1..] {
-        let [batch, channels, size @ ..] = other.dims();
-        assert!(
-            [dims[0], dims[2], dims[3], dims[4]] == [batch, size[0], size[1], size[2]],
-            "inputs: they differ in more than their channels"
-        );
-        dims[1] += channels;
-    }
+    let differ = "inputs: they differ in more than their channels";
+    let dims = joined_dims(inputs.iter().map(|input| input.dims()), 1, differ);
     check_conv3d_dims(dims, weight, bias, options);
 }
 
@@ -105,15 +110,8 @@ pub(super) fn check_slabs(
     options: &Conv3dOptions,
 ) {
     assert!(!slabs.is_empty(), "slabs: expected one or more");
-    let mut dims = slabs[0].dims();
-    for other in &slabs[1..] {
-        let [batch, channels, planes, height, width] = other.dims();
-        assert!(
-            [dims[0], dims[1], dims[3], dims[4]] == [batch, channels, height, width],
-            "slabs: they differ in more than their planes"
-        );
-        dims[2] += planes;
-    }
+    let differ = "slabs: they differ in more than their planes";
+    let mut dims = joined_dims(slabs.iter().map(|slab| slab.dims()), 2, differ);
     assert!(depth <= dims[2], "depth: {depth} of {} planes", dims[2]);
     dims[2] = depth;
     check_conv3d_dims(dims, weight, bias, options);

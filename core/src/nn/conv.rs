@@ -62,26 +62,13 @@ impl Conv3d {
     /// - input: `[batch, channels_in, depth, height, width]`
     /// - output: `[batch, channels_out, depth_out, height_out, width_out]`
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        self.forward_padded(x, self.options.padding)
-    }
-
-    /// Applies the convolution with other padding than its own: `[low, high]` zeros per axis.
-    /// Tiles of a larger volume need it, whose edges are not the volume's.
-    ///
-    /// # Shapes
-    ///
-    /// As [`forward`](Self::forward).
-    pub fn forward_padded(&self, x: Tensor<5>, padding: [[usize; 2]; 3]) -> Tensor<5> {
-        let options = Conv3dOptions {
-            padding,
-            ..self.options
-        };
         let (weight, bias) = self.parameters();
-        kernel::conv3d(x, weight, bias, &options)
+        kernel::conv3d(x, weight, bias, &self.options)
     }
 
-    /// [`forward_padded`](Self::forward_padded) and an activation, in one pass where the device can,
-    /// of the first `depth` planes of slabs that follow each other. No gradient.
+    /// Applies the convolution with other padding than its own, `[low, high]` zeros per axis, and an
+    /// activation, in one pass where the device can, to the first `depth` planes of slabs that follow
+    /// each other. Tiles of a larger volume need it, whose edges are not the volume's. No gradient.
     ///
     /// # Shapes
     ///

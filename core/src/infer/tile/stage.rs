@@ -74,17 +74,10 @@ impl Stage {
     }
 }
 
-/// The layers of a column that puts out `y` x `z`, and what of y and z enters it.
-pub(super) fn stages(
-    net: &MeshNet,
-    y: Span,
-    z: Span,
-    ny: usize,
-    nz: usize,
-) -> (Vec<Stage>, [Span; 2]) {
+/// The layers of a column that puts out `y` x `z`.
+pub(super) fn stages(net: &MeshNet, y: Span, z: Span, ny: usize, nz: usize) -> Vec<Stage> {
     let mut after: usize = net.dilations().iter().sum();
-    let entering = [y.grown(after, ny), z.grown(after, nz)];
-    let mut input = entering;
+    let mut input = [y.grown(after, ny), z.grown(after, nz)];
     let stages = net.dilations().iter().map(|&d| {
         after -= d;
         let output = [y.grown(after, ny), z.grown(after, nz)];
@@ -99,5 +92,5 @@ pub(super) fn stages(
             padding,
         }
     });
-    (stages.collect(), entering)
+    stages.collect()
 }

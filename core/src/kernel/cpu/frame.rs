@@ -291,14 +291,13 @@ impl Frame {
                 zeros::<S>(&mut copy[from..], self.plane);
                 continue;
             };
-            let values = &input.plane(z);
             let values = match &input.prologue {
-                Some(prologue) => {
-                    stage[..values.len()].copy_from_slice(values);
-                    prologue.apply(&mut stage[..values.len()]);
-                    &stage[..values.len()]
+                Some(_) => {
+                    let plane = &mut stage[..height * width];
+                    input.rows([z, 0], plane);
+                    &*plane
                 }
-                None => values,
+                None => input.plane(z),
             };
             // Rows within the input.
             let low = self.low[1];

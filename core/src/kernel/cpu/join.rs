@@ -18,9 +18,12 @@ impl Join {
     pub(crate) fn forward(&self, parts: [&[f32]; 2]) -> Vec<f32> {
         let [first, second] = self.channels;
         let all = first + second;
-        self.copied(all, |sample, channel| match channel.checked_sub(first) {
-            None => (parts[0], sample * first + channel),
-            Some(channel) => (parts[1], sample * second + channel),
+        copied(self.batch * all, self.voxels, |index| {
+            let (sample, channel) = (index / all, index % all);
+            match channel.checked_sub(first) {
+                None => (parts[0], sample * first + channel),
+                Some(channel) => (parts[1], sample * second + channel),
+            }
         })
     }
 
@@ -28,28 +31,11 @@ impl Join {
     pub(crate) fn backward(&self, part: usize, gradient: &[f32]) -> Vec<f32> {
         let [first, second] = self.channels;
         let skipped = if part == 0 { 0 } else { first };
-        self.copied(self.channels[part], |sample, channel| {
+        let channels = self.channels[part];
+        copied(self.batch * channels, self.voxels, |index| {
+            let (sample, channel) = (index / channels, index % channels);
             (gradient, sample * (first + second) + skipped + channel)
         })
-    }
-
-    /// `[batch, channels, ..]` of the channels that `from` names.
-    fn copied<'a>(
-        &self,
-        channels: usize,
-        from: impl Fn(usize, usize) -> (&'a [f32], usize) + Sync + Send,
-    ) -> Vec<f32> {
-        let (count, voxels) = (self.batch * channels, self.voxels);
-        // SAFETY: the channels are all elements.
-        unsafe {
-            filled(count * voxels, |out| {
-                for_each(count, |index| {
-                    let (values, at) = from(index / channels, index % channels);
-                    // SAFETY: no other task writes the channel.
-                    out.write(index * voxels, 1, &values[at * voxels..][..voxels]);
-                });
-            })
-        }
     }
 }
 
@@ -61,15 +47,27 @@ pub(crate) fn planes(
     planes: Range<usize>,
 ) -> Vec<f32> {
     let [depth, height, width] = size;
-    let (area, count) = (height * width, planes.len());
-    // SAFETY: the planes of all channels are all elements.
+    let count = planes.len();
+    copied(channels * count, height * width, |index| {
+        let (channel, plane) = (index / count, planes.start + index % count);
+        (values, channel * depth + plane)
+    })
+}
+
+/// `count` pieces of `len` floats, one after the other: `from` names what each is cut from, and its
+/// place among the pieces there.
+fn copied<'a>(
+    count: usize,
+    len: usize,
+    from: impl Fn(usize) -> (&'a [f32], usize) + Sync + Send,
+) -> Vec<f32> {
+    // SAFETY: the pieces are all elements.
     unsafe {
-        filled(channels * count * area, |out| {
-            for_each(channels * count, |index| {
-                let (channel, plane) = (index / count, planes.start + index % count);
-                let from = (channel * depth + plane) * area;
-                // SAFETY: no other task writes the plane.
-                out.write(index * area, 1, &values[from..from + area]);
+        filled(count * len, |out| {
+            for_each(count, |index| {
+                let (values, at) = from(index);
+                // SAFETY: no other task writes the piece.
+                out.write(index * len, 1, &values[at * len..][..len]);
             });
         })
     }

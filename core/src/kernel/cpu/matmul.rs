@@ -182,10 +182,7 @@ impl<'a> Pointwise<'a> {
     /// The inputs of the outputs from `first` on.
     fn gather(&self, channel: Channel<'_>, first: usize, out: &mut [f32]) {
         if self.stride == [1; 3] {
-            out.copy_from_slice(&channel.values[first..first + out.len()]);
-            if let Some(prologue) = &channel.prologue {
-                prologue.apply(out);
-            }
+            channel.range(first, out);
             return;
         }
         let [_, height, width] = self.out_size;
