@@ -241,6 +241,19 @@ fn folders_that_webdav_lists_are_scanned() {
         &amaes(&scan(&nowhere, &there, &[])),
         &[&nowhere, "nothing is there"],
     );
+
+    // A server without WebDAV is asked once; one in trouble as often as it may be.
+    for (code, requests) in [(400, 1), (405, 1), (501, 1), (500, 3), (503, 3)] {
+        server.fail("", &[Fault::Status(code); 3]);
+        let before = server.requests();
+        let run = amaes(&scan(&root, &there, &["--again", "--attempts", "3"]));
+        let says: &[&str] = match requests {
+            1 => &["it lists no folders", "(after 1 attempts)"],
+            _ => &["(after 3 attempts)"],
+        };
+        failed(&run, says);
+        assert_eq!(server.requests() - before, requests, "{code}");
+    }
 }
 
 #[test]

@@ -134,8 +134,7 @@ impl Remote {
             found.map_err(|error| {
                 let mut failure = Failure::from(error);
                 // WebDAV's way of listing is not known to most servers of files.
-                let unknown = ["405", "501", "400"];
-                if unknown.iter().any(|code| failure.message.contains(code)) {
+                if refused(&failure.message) {
                     failure.message = format!("it lists no folders ({})", failure.message);
                     failure.hopeless = true;
                 }
@@ -193,6 +192,14 @@ impl Remote {
             attempt += 1;
         }
     }
+}
+
+/// Whether a server knows no such request. The library shows a status in its message alone,
+/// beside times and addresses that may hold the same digits.
+fn refused(message: &str) -> bool {
+    ["400", "405", "501"]
+        .iter()
+        .any(|code| message.contains(&format!("status code: {code} ")))
 }
 
 /// When an object was changed, in nanoseconds since 1970; 0 where the server does not say.
@@ -309,4 +316,21 @@ fn whole(found: usize, expected: u64) -> std::result::Result<(), Failure> {
         missing: false,
         hopeless: false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_of_times_and_ports_are_no_status() {
+        let message = |status| {
+            format!(
+                "Error performing PROPFIND http://127.0.0.1:44005/x in 43.94054ms - Server returned \
+                 non-2xx status code: {status}: "
+            )
+        };
+        assert!(!refused(&message("500 Internal Server Error")));
+        assert!(refused(&message("405 Method Not Allowed")));
+    }
 }
