@@ -36,7 +36,8 @@ impl Demo {
     pub(crate) fn run(&self) -> Result<()> {
         let beside =
             env::var_os("AMAES_DATA").map_or_else(|| root().join("../shared"), PathBuf::from);
-        for given in [&self.model, &self.image].into_iter().flatten() {
+        let model = self.model.as_deref().filter(|m| *m != Path::new(MODEL));
+        for given in [model, self.image.as_deref()].into_iter().flatten() {
             if !given.exists() {
                 bail!("{}: not there", given.display());
             }
@@ -64,7 +65,7 @@ impl Demo {
             .arg("segment")
             .args(["--statistics", "csv", "--keep", "largest"])
             .arg("--model")
-            .arg(self.model.as_deref().unwrap_or(Path::new(MODEL)))
+            .arg(model.unwrap_or(Path::new(MODEL)))
             .arg("--input")
             .arg(&image)
             .arg("--output")
@@ -82,7 +83,7 @@ impl Demo {
             return Ok(());
         }
         web::build()?;
-        page(self.model.as_deref())
+        page(model)
     }
 }
 
