@@ -34,7 +34,7 @@ pub struct Matrix {
     /// Draw the labelled cases to train on once for every seed, in place of once for all of them.
     pub draw_each_seed: bool,
     /// Labelled trees to make with `amaes synth`, by name; `@NAME` stands for the path of one. What
-    /// one leaves out is as in the tree that its field `base` names.
+    /// one leaves out is as in the tree that its field `base` names, which may have a base too.
     pub synth: BTreeMap<String, Table>,
     /// Stores to prepare, by name; `@NAME` stands for the path of one.
     pub corpus: BTreeMap<String, CorpusConfig>,

@@ -270,7 +270,8 @@ fn ready_matrices_are_read() {
 fn trees_have_what_their_base_has() {
     let bench = Bench::new();
     let trees = "[synth.first]\ncount = 3\nsites = [\"mine\"]\nsite.mine = { base = \"c\", noise = 0.2 }\n\
-                 [synth.second]\nbase = \"first\"\nseed = 7\n";
+                 [synth.second]\nbase = \"first\"\nseed = 7\n\
+                 [synth.third]\nbase = \"second\"\ncount = 4\nsite.mine.noise = 0.3\n";
     let plan = bench.plan(&format!("{MATRIX}{trees}"));
     let made: Vec<&SynthConfig> = plan
         .data
@@ -287,9 +288,18 @@ fn trees_have_what_their_base_has() {
     };
     assert_eq!(*made[1], seeded);
     assert_ne!(plan.data[0].id, plan.data[1].id);
+    let third = SynthConfig {
+        count: 4,
+        site: made[2].site.clone(),
+        ..seeded
+    };
+    assert_eq!(*made[2], third);
+    let mine = &third.site["mine"];
+    assert_eq!(mine["base"].as_str(), Some("c"));
+    assert_eq!(mine["noise"].as_float(), Some(0.3));
     for (base, named) in [
-        ("third", "there is no tree"),
-        ("second", "has a base itself"),
+        ("fourth", "there is no tree"),
+        ("last", "`last` is its own base"),
     ] {
         let text = format!("{MATRIX}{trees}[synth.last]\nbase = \"{base}\"\n");
         let error = Plan::read(&bench.matrix(&text))

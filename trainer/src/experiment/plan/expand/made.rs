@@ -55,21 +55,28 @@ impl Expansion {
         Ok(())
     }
 
-    /// The configuration of a tree: what it says over what the tree that is its `base` says.
+    /// The configuration of a tree: what it says over what the tree that is its `base` says, which
+    /// may have a base too.
     fn tree(&self, name: &str, mut table: Table) -> Result<Table> {
-        let Some(base) = table.remove("base") else {
-            return Ok(table);
-        };
         let trees = &self.plan.matrix.synth;
-        match base.as_str().and_then(|base| trees.get(base)) {
-            Some(tree) if !tree.contains_key("base") => {
-                let mut whole = tree.clone();
-                merge(&mut whole, &table);
-                Ok(whole)
+        let mut above = vec![name];
+        while let Some(base) = table.remove("base") {
+            let found = base.as_str().and_then(|base| trees.get_key_value(base));
+            let Some((base, tree)) = found else {
+                return self.bad(&format!("synth.{name}"), format!("there is no tree {base}"));
+            };
+            if above.contains(&base.as_str()) {
+                return self.bad(
+                    &format!("synth.{name}"),
+                    format!("`{base}` is its own base"),
+                );
             }
-            Some(_) => self.bad(&format!("synth.{name}"), "its base has a base itself"),
-            None => self.bad(&format!("synth.{name}"), format!("there is no tree {base}")),
+            above.push(base);
+            let mut whole = tree.clone();
+            merge(&mut whole, &table);
+            table = whole;
         }
+        Ok(table)
     }
 
     fn add(&mut self, name: String, id: String, kind: MadeKind, needs: Option<usize>) {
