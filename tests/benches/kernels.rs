@@ -280,7 +280,7 @@ const PAUSE: Duration = Duration::from_millis(30);
 
 fn main() {
     // As inference and training do.
-    let _kept = keep_memory();
+    let _kept = keep_memory(None);
     let arguments: Vec<String> = std::env::args().collect();
     let value = |flag: &str| {
         arguments

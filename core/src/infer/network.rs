@@ -207,7 +207,7 @@ pub async fn class_map_async<H: Host>(
 ) -> Result<ClassMap, InferError> {
     input.validate(spec.in_channels())?;
     options.check(device)?;
-    let _kept = keep_memory();
+    let _kept = keep_memory(options.memory_limit);
     let pieces = Pieces::plan(model, spec, input.shape, options)?;
     let mut assembly = pieces.assembly(spec);
     let (count, units) = (pieces.count(), pieces.units());

@@ -28,7 +28,7 @@ pub fn score_map(
 ) -> Result<Vec<f32>, InferError> {
     input.validate(spec.in_channels())?;
     options.check(device)?;
-    let _kept = keep_memory();
+    let _kept = keep_memory(options.memory_limit);
     let windows = Windows::fit(spec, input.shape, options)?;
     let voxels = input.voxels();
     let mut sums = vec![0.0; spec.out_channels() * voxels];

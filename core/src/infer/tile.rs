@@ -129,7 +129,7 @@ pub fn run(
     device: &Device,
     progress: OnProgress<'_>,
 ) -> Result<Vec<Label>, InferError> {
-    let _kept = keep_memory();
+    let _kept = keep_memory(Some(plan.bytes));
     let (dilations, precision) = (net.dilations(), Precision::Float32);
     let columns = Columns::new(plan, input.shape, dilations, precision);
     let mut classes = vec![0; input.voxels()];

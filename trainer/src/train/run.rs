@@ -243,7 +243,7 @@ impl<'a, T: Task> Run<'a, T> {
     ///
     /// [`TrainError`]; the log says that the run failed, and the last checkpoint is left as it is.
     pub fn go(&mut self, source: &mut dyn Source<T::Sample>) -> Result<Ended> {
-        let _kept = keep_memory();
+        let _kept = keep_memory(None);
         let ended = self.steps(source);
         let (step, reason) = match &ended {
             Ok(ended) => (ended.step, ended.reason),

@@ -1,4 +1,4 @@
-//! Memory of large outputs on the processor, kept for the next ones of the same size.
+//! Memory of large outputs on the processor, kept for the next ones of about the same size.
 //!
 //! The system zeroes each page of fresh memory, which takes longer than many a kernel that fills
 //! it; a training step, or a window of an image, asks for the same sizes as the one before.
@@ -19,12 +19,17 @@ const LEAST_FLOATS: usize = 64 * 1024;
 /// sizes differ, and not all of them are used at once.
 const SPARE: usize = 4;
 
+/// A block may be longer than what is asked for by this part of it: layers that follow each other
+/// differ little, and many sizes would leave holes in the system's memory.
+const SLACK: usize = 8;
+
 static KEPT: Mutex<Kept> = Mutex::new(Kept {
     holders: 0,
     blocks: VecDeque::new(),
     free: 0,
     used: 0,
     most: 0,
+    limit: usize::MAX,
 });
 
 struct Kept {
@@ -36,6 +41,8 @@ struct Kept {
     /// Floats of every [`Lent`], and their most while blocks were kept.
     used: usize,
     most: usize,
+    /// Floats that blocks and outputs may take together.
+    limit: usize,
 }
 
 impl Kept {
@@ -44,19 +51,20 @@ impl Kept {
         KEPT.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A block of this size, or else blocks to be dropped to make room for it.
+    /// A block of about this size, or else blocks to be dropped to make room for it.
     fn take(&mut self, len: usize) -> Result<Vec<f32>, Vec<Vec<f32>>> {
-        let same = self
-            .blocks
-            .iter()
-            .rposition(|block| block.capacity() == len);
-        if let Some(block) = same.and_then(|at| self.blocks.remove(at)) {
-            self.free -= len;
+        // Of equal ones the last, which is in the cache.
+        let sizes = self.blocks.iter().map(Vec::capacity).enumerate().rev();
+        let suffices = sizes.filter(|(_, size)| (len..=len + len / SLACK).contains(size));
+        let best = suffices.min_by_key(|&(_, size)| size);
+        if let Some(block) = best.and_then(|(at, _)| self.blocks.remove(at)) {
+            self.free -= block.capacity();
             return Ok(block);
         }
         self.most = self.most.max(self.used + len);
+        let room = (self.most + self.most / SPARE).min(self.limit);
         let mut dropped = Vec::new();
-        while self.used + len + self.free > self.most + self.most / SPARE {
+        while self.used + len + self.free > room {
             let Some(oldest) = self.blocks.pop_front() else {
                 break;
             };
@@ -67,12 +75,16 @@ impl Kept {
     }
 }
 
-/// Blocks are kept until as many [`release`]s.
-pub(in crate::kernel) fn hold() {
+/// Blocks are kept until as many [`release`]s, within `limit` bytes.
+pub(in crate::kernel) fn hold(limit: Option<u64>) {
     let mut kept = Kept::lock();
     if kept.holders == 0 {
         kept.most = kept.used;
+        kept.limit = usize::MAX;
     }
+    let floats = limit.map(|bytes| bytes / size_of::<f32>() as u64);
+    let floats = floats.and_then(|floats| usize::try_from(floats).ok());
+    kept.limit = kept.limit.min(floats.unwrap_or(usize::MAX));
     kept.holders += 1;
 }
 
@@ -227,8 +239,8 @@ mod tests {
         drop(data(zeros(LEN), [LEN]));
         assert!(blocks().is_empty());
 
-        hold();
-        hold();
+        hold(None);
+        hold(None);
         let mut first = data(zeros(LEN), [LEN]);
         let at = place(first.as_slice::<f32>().expect("floats"));
         first.as_mut_slice::<f32>().expect("floats").fill(1.0);
@@ -256,6 +268,24 @@ mod tests {
     }
 
     #[test]
+    fn a_block_is_taken_that_is_a_little_longer() {
+        let mut kept = Kept {
+            holders: 1,
+            blocks: [16, 15, 16].map(Vec::with_capacity).into(),
+            free: 47,
+            used: 0,
+            most: 100,
+            limit: usize::MAX,
+        };
+        let mut take = |len| kept.take(len).map(|block| block.capacity());
+        assert_eq!([take(14), take(15)], [Ok(15), Ok(16)]);
+        // More than an eighth.
+        assert_eq!(take(14), Err(Vec::new()));
+        assert_eq!(take(16), Ok(16));
+        assert_eq!(kept.free, 0);
+    }
+
+    #[test]
     fn another_size_drops_the_oldest() {
         let mut kept = Kept {
             holders: 1,
@@ -263,6 +293,7 @@ mod tests {
             free: 18,
             used: 10,
             most: 30,
+            limit: usize::MAX,
         };
         // 10 + 9 + 18 is within 30 and a quarter.
         assert_eq!(kept.take(9), Err(Vec::new()));
@@ -275,5 +306,9 @@ mod tests {
         kept.used = 40;
         assert_eq!(kept.take(8), Err(Vec::new()));
         assert_eq!((kept.free, kept.most), (7, 48));
+        // Not beyond the limit.
+        kept.limit = 54;
+        let dropped = kept.take(8).expect_err("a new size");
+        assert_eq!((dropped.len(), kept.free), (1, 0));
     }
 }
