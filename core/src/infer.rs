@@ -24,7 +24,7 @@ pub use self::components::{
 };
 pub use self::error::InferError;
 pub use self::fill::fill_holes;
-pub use self::host::Host;
+pub use self::host::{Host, Rows};
 pub use self::label_error::LabelError;
 pub use self::network::{
     InferOptions, Input, Method, OnProgress, Progress, class_map, class_map_async,

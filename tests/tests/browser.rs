@@ -1,13 +1,16 @@
 //! The browser's side without a browser: files in pieces through a session give what the command
 //! gives.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::ops::ControlFlow;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use amaes::segment::{SegmentOptions, Segmenter};
-use amaes_core::infer::{Host, Progress};
+use amaes_core::infer::{Host, InferError, Output, Progress, Rows};
 use amaes_core::label::LabelTable;
 use amaes_core::model::{MeshNetConfig, MeshNetLayer, Spec, UNetConfig};
 use amaes_core::nn::Activation;
@@ -82,51 +85,106 @@ fn image(device: &Device) -> Vec<u8> {
     bytes
 }
 
+/// Rows on their way from one piece to another.
+type Link = Rc<RefCell<VecDeque<Vec<f32>>>>;
+
 /// Counts calls; stops after some of them.
-struct Counting {
-    calls: usize,
+struct Counting<'a> {
+    calls: &'a RefCell<usize>,
     most: usize,
+    /// To and from the pieces before and after this one.
+    neighbours: [Option<(Link, Link)>; 2],
 }
 
-impl Host for Counting {
+impl Host for Counting<'_> {
     const AWAITS: bool = true;
 
     async fn progress(&mut self, _: Progress) -> ControlFlow<()> {
-        self.calls += 1;
-        match self.calls < self.most {
+        *self.calls.borrow_mut() += 1;
+        match *self.calls.borrow() < self.most {
             true => ControlFlow::Continue(()),
             false => ControlFlow::Break(()),
         }
     }
-}
 
-/// On the processor nothing has to be waited for.
-fn now<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(result) => result,
-        Poll::Pending => panic!("nothing to wait for"),
+    async fn exchange(&mut self, rows: Rows) -> Result<Rows, InferError> {
+        let mut theirs = [None, None];
+        for (side, rows) in self.neighbours.iter().zip(rows) {
+            if let Some((to, _)) = side {
+                to.borrow_mut().push_back(rows.expect("a neighbour's"));
+            }
+        }
+        for (side, theirs) in self.neighbours.iter().zip(&mut theirs) {
+            if let Some((_, from)) = side {
+                let come = |_: &mut Context<'_>| match from.borrow_mut().pop_front() {
+                    Some(rows) => Poll::Ready(rows),
+                    None => Poll::Pending,
+                };
+                *theirs = Some(poll_fn(come).await);
+            }
+        }
+        Ok(theirs)
     }
 }
 
-/// Runs all pieces; those of odd numbers by `helper`, where there is one.
-fn shared(session: &mut Session, most: usize, helper: Option<&Helper>) -> Result<usize, Error> {
-    let mut host = Counting { calls: 0, most };
-    for piece in 0..session.plan()? {
-        let output = match helper.filter(|_| piece % 2 == 1) {
-            Some(helper) => {
-                let (values, shape) = session.piece_input(piece)?;
-                now(helper.run(piece, &values, shape, &mut host))?
+/// Runs all pieces: of those that belong together, and of others two, the first here and the rest
+/// by `helper`, where there is one.
+fn shared(
+    session: &mut Session,
+    most: usize,
+    workers: usize,
+    helper: Option<&Helper>,
+) -> Result<usize, Error> {
+    let calls = RefCell::new(0);
+    let count = session.plan(workers)?;
+    let together = session.together()?;
+    let at_once = if helper.is_some() { together.max(2) } else { 1 };
+    for first in (0..count).step_by(at_once) {
+        let mut before = None;
+        let mut runs = Vec::new();
+        for piece in first..(first + at_once).min(count) {
+            let last = piece + 1 == first + together || together == 1;
+            let after = (!last).then(|| (Link::default(), Link::default()));
+            let mut host = Counting {
+                calls: &calls,
+                most,
+                neighbours: [before.take(), after.clone()],
+            };
+            before = after.map(|(to, from)| (from, to));
+            let session = &*session;
+            let run: Pin<Box<dyn Future<Output = Result<Output, Error>> + '_>> =
+                Box::pin(async move {
+                    match helper.filter(|_| piece > first) {
+                        Some(helper) => {
+                            let (values, shape) = session.piece_input(piece)?;
+                            helper.run(piece, &values, shape, &mut host).await
+                        }
+                        None => session.run_piece(piece, &mut host).await,
+                    }
+                });
+            runs.push((run, None));
+        }
+        for _ in 0..10_000 {
+            for (run, output) in runs.iter_mut().filter(|(_, output)| output.is_none()) {
+                let polled = run.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                if let Poll::Ready(given) = polled {
+                    *output = Some(given?);
+                }
             }
-            None => now(session.run_piece(piece, &mut host))?,
-        };
-        session.add(&output)?;
+            if runs.iter().all(|(_, output)| output.is_some()) {
+                break;
+            }
+        }
+        for (_, output) in runs {
+            session.add(&output.expect("no piece waits for ever"))?;
+        }
     }
     session.assemble()?;
-    Ok(host.calls)
+    Ok(calls.into_inner())
 }
 
 fn run(session: &mut Session, most: usize) -> Result<usize, Error> {
-    shared(session, most, None)
+    shared(session, most, 1, None)
 }
 
 fn open(bytes: Vec<u8>, device: &Device) -> Result<Rc<Network>, Error> {
@@ -192,16 +250,20 @@ fn pieces_may_run_elsewhere() {
         let file = |workers: usize| {
             let options = Options {
                 patch: Some([16; 3]),
-                workers: Some(workers),
                 ..Options::default()
             };
             let mut session = Session::new(Rc::clone(&network), device.clone(), options.clone());
             session.push(&image).expect("good bytes");
             session.end_channel().expect("a good image");
-            let helper = Helper::new(Rc::clone(&network), device.clone(), &options, SHAPE);
+            let network = Rc::clone(&network);
+            let helper = Helper::new(network, device.clone(), &options, SHAPE, workers);
             let helper = helper.expect("a plan");
+            if workers > 1 {
+                // Begun, and given up: a helper was lost.
+                session.plan(workers).expect("a plan");
+            }
             let helper = (workers > 1).then_some(&helper);
-            shared(&mut session, usize::MAX, helper).expect("labels");
+            shared(&mut session, usize::MAX, workers, helper).expect("labels");
             session.native_file().expect("a file")
         };
         let alone = file(1);

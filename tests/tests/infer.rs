@@ -1,10 +1,16 @@
 //! Whole volume, exact tiles and windows: the same network, the same labels.
 
 use std::ops::ControlFlow;
+use std::pin::pin;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::task::{Context, Poll, Waker};
 
 use amaes_core::infer::sliding_window::{SlidingWindow, Weighting};
 use amaes_core::infer::tile::TilePlan;
-use amaes_core::infer::{InferError, InferOptions, Input, Method, class_map, score_map};
+use amaes_core::infer::{
+    Host, InferError, InferOptions, Input, Method, Output, Pieces, Progress, Rows, class_map,
+    score_map,
+};
 use amaes_core::label::Label;
 use amaes_core::model::{MeshNetConfig, MeshNetLayer, Model, Spec, UNetConfig};
 use amaes_core::nn::{Activation, Precision};
@@ -90,6 +96,7 @@ fn tiles_give_the_labels_of_the_whole_volume() {
                 let cuts = [cuts[0].min(shape[1]), cuts[1].min(shape[2])];
                 let plan = TilePlan {
                     cuts,
+                    strips: 1,
                     planes,
                     bytes: 0,
                     overhead: 1.0,
@@ -110,6 +117,143 @@ fn tiles_give_the_labels_of_the_whole_volume() {
         }
     }
     assert!(varied, "the labels must not be constant");
+}
+
+/// To a neighbour and from it.
+type Link = (Sender<Vec<f32>>, Receiver<Vec<f32>>);
+
+/// A worker that gives rows to its neighbours and waits for theirs.
+struct Worker([Option<Link>; 2]);
+
+impl Host for Worker {
+    const AWAITS: bool = false;
+
+    async fn progress(&mut self, _: Progress) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    async fn exchange(&mut self, rows: Rows) -> Result<Rows, InferError> {
+        let lost = || InferError::Device("the neighbour is gone".into());
+        for (side, rows) in self.0.iter().zip(rows) {
+            assert_eq!(side.is_some(), rows.is_some());
+            if let (Some((give, _)), Some(rows)) = (side, rows) {
+                give.send(rows).map_err(|_| lost())?;
+            }
+        }
+        let taken = |side: &Option<Link>| match side {
+            Some((_, take)) => take.recv().map(Some).map_err(|_| lost()),
+            None => Ok(None),
+        };
+        Ok([taken(&self.0[0])?, taken(&self.0[1])?])
+    }
+}
+
+/// A worker without neighbours.
+struct Alone;
+
+impl Host for Alone {
+    const AWAITS: bool = false;
+
+    async fn progress(&mut self, _: Progress) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
+/// What a run gives that waits for nothing but its neighbours.
+fn now<T>(run: impl Future<Output = T>) -> T {
+    match pin!(run).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => panic!("nothing to wait for"),
+    }
+}
+
+/// The labels of pieces of which those that belong together have a thread each.
+fn by_threads(pieces: &Pieces, (model, spec): (&Model, &Spec), input: Input<'_>) -> Vec<Label> {
+    let mut assembly = pieces.assembly(spec);
+    for first in (0..pieces.count()).step_by(pieces.together()) {
+        let mut workers: Vec<_> = (0..pieces.together())
+            .map(|_| Worker([None, None]))
+            .collect();
+        for i in 1..workers.len() {
+            let ((up, from_below), (down, from_above)) = (channel(), channel());
+            workers[i - 1].0[1] = Some((down, from_below));
+            workers[i].0[0] = Some((up, from_above));
+        }
+        let outputs: Vec<Output> = std::thread::scope(|scope| {
+            let runs = workers.into_iter().enumerate().map(|(i, mut worker)| {
+                scope.spawn(move || {
+                    let device = Device::flex();
+                    // As another program would run it, of its part of the image alone.
+                    let (data, shape) = pieces.input(first + i, input);
+                    let part = Input {
+                        data: &data,
+                        shape,
+                        ..input
+                    };
+                    let network = (model, spec);
+                    now(pieces.run_part(first + i, part, network, &device, &mut worker))
+                        .expect("inference")
+                })
+            });
+            let runs: Vec<_> = runs.collect();
+            let ended = runs.into_iter().map(|run| run.join().expect("no panic"));
+            ended.collect()
+        });
+        for output in &outputs {
+            assembly.add(output).expect("the piece's output");
+        }
+    }
+    assembly.finish().expect("all pieces").classes
+}
+
+#[test]
+fn strips_of_workers_give_the_labels_of_the_whole_volume() {
+    let device = Device::flex();
+    let spec = meshnet(5, &[1, 2, 4, 3, 1]);
+    let model = model(&spec, &device);
+    let mut most = 0;
+    for shape in [[30, 23, 26], [5, 40, 9], [1, 9, 50], [33, 3, 3]] {
+        let data = image(2, shape, &device);
+        let input = Input {
+            data: &data,
+            channels: 2,
+            shape,
+        };
+        let whole = run(&model, &spec, input, &InferOptions::default());
+        for workers in [2, 3, 16] {
+            // Without a limit, and so little that there are columns.
+            for memory_limit in [None, Some(shape.iter().product::<usize>() as u64 * 40)] {
+                let options = InferOptions {
+                    workers,
+                    memory_limit,
+                    ..Default::default()
+                };
+                let pieces = match Pieces::plan(&model, &spec, shape, &options) {
+                    Err(InferError::Memory { .. }) if memory_limit.is_some() => continue,
+                    pieces => pieces.expect("a plan"),
+                };
+                // The widest layer reads four rows of a neighbour.
+                assert!(pieces.together() <= workers.min((shape[1] / 4).max(1)));
+                most = most.max(pieces.count() / pieces.together());
+                if memory_limit.is_none() {
+                    assert_eq!(pieces.together(), workers.min((shape[1] / 4).max(1)));
+                }
+                let strips = by_threads(&pieces, (&model, &spec), input);
+                assert_eq!(
+                    differing(&whole, &strips),
+                    0,
+                    "{shape:?}, {workers} workers, {memory_limit:?} bytes"
+                );
+                let alone = now(pieces.run(0, input, (&model, &spec), &device, &mut Alone));
+                match pieces.together() {
+                    1 => drop(alone.expect("inference")),
+                    // No neighbour gives what it asks for.
+                    _ => assert!(matches!(alone, Err(InferError::Device(_)))),
+                }
+            }
+        }
+    }
+    assert!(most > 1, "no volume was cut into columns");
 }
 
 #[test]
@@ -133,6 +277,18 @@ fn a_smaller_limit_gives_smaller_tiles_and_too_small_a_limit_an_error() {
         fit(1 << 10),
         Err(InferError::Memory { limit: 1024, .. })
     ));
+    // Eight workers take hardly more memory than one, and compute no more.
+    let shared = InferOptions {
+        workers: 8,
+        ..Default::default()
+    };
+    let shared = TilePlan::fit(&config, shape, &shared, true).expect("fits");
+    let alone = TilePlan::fit(&config, shape, &InferOptions::default(), true).expect("fits");
+    assert_eq!((alone.strips, shared.strips), (1, 8));
+    assert!(
+        shared.overhead < 1.2 * alone.overhead,
+        "{shared:?} {alone:?}"
+    );
     // WebGPU's default largest binding.
     let options = InferOptions {
         max_tensor_bytes: 128 << 20,

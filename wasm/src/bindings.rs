@@ -14,10 +14,10 @@ use std::ops::ControlFlow;
 use std::panic;
 use std::rc::Rc;
 
-use amaes_core::infer::{Host, Output, Progress};
+use amaes_core::infer::{Host, InferError, Output, Progress, Rows};
 use amaes_core::label::LabelTable;
 use burn::tensor::Device;
-use js_sys::{Float32Array, Function, JSON, Promise, Reflect, Uint8Array, Uint16Array};
+use js_sys::{Array, Float32Array, Function, JSON, Promise, Reflect, Uint8Array, Uint16Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
@@ -129,7 +129,8 @@ impl Engine {
         )))
     }
 
-    /// A helper for a segmentation in another module, of an image of this shape.
+    /// A helper for a segmentation in another module, of an image of this shape, that is cut for so
+    /// many workers.
     ///
     /// # Errors
     ///
@@ -139,11 +140,18 @@ impl Engine {
         model: &LoadedModel,
         options: &str,
         shape: Vec<u32>,
+        workers: u32,
     ) -> Result<PieceHelper, Error> {
         let options = self.options(options)?;
-        let network = Rc::clone(&model.network);
-        let helper = Helper::new(network, self.device.clone(), &options, edges(&shape)?)?;
-        Ok(PieceHelper(helper))
+        let (network, shape) = (Rc::clone(&model.network), edges(&shape)?);
+        let helper = Helper::new(
+            network,
+            self.device.clone(),
+            &options,
+            shape,
+            workers as usize,
+        );
+        Ok(PieceHelper(helper?))
     }
 }
 
@@ -219,13 +227,23 @@ impl Run {
         self.0.end_channel()
     }
 
-    /// Cuts the run into pieces; returns how many.
+    /// Cuts the run into pieces for so many workers; returns how many. It may be cut again, and then
+    /// begins anew.
     ///
     /// # Errors
     ///
     /// Of the kinds `image`, `option` and `memory`.
-    pub fn plan(&mut self) -> Result<u32, Error> {
-        Ok(self.0.plan()? as u32)
+    pub fn plan(&mut self, workers: u32) -> Result<u32, Error> {
+        Ok(self.0.plan(workers as usize)? as u32)
+    }
+
+    /// Pieces that follow each other and must run at the same time, with `exchange`.
+    ///
+    /// # Errors
+    ///
+    /// Before `plan`.
+    pub fn together(&self) -> Result<u32, Error> {
+        Ok(self.0.together()? as u32)
     }
 
     /// Voxels of the image as the network sees it.
@@ -249,14 +267,24 @@ impl Run {
     }
 
     /// Runs a piece and keeps its output for `add`. `on_progress(share)` is awaited after each
-    /// bounded piece of work and stops the run with `false`.
+    /// bounded piece of work and stops the run with `false`. `exchange(first, last)` gives rows to
+    /// the pieces before and after this one, of those that run together, and is awaited for
+    /// theirs, `[before, after]`; it stops the run where it throws.
     ///
     /// # Errors
     ///
     /// Of the kinds `device` and `cancelled`.
     #[wasm_bindgen(js_name = runPiece)]
-    pub async fn run_piece(&self, piece: u32, on_progress: Function) -> Result<PieceOutput, Error> {
-        let mut page = Page(on_progress);
+    pub async fn run_piece(
+        &self,
+        piece: u32,
+        on_progress: Function,
+        exchange: Option<Function>,
+    ) -> Result<PieceOutput, Error> {
+        let mut page = Page {
+            on_progress,
+            exchange,
+        };
         Ok(PieceOutput(
             self.0.run_piece(piece as usize, &mut page).await?,
         ))
@@ -372,7 +400,7 @@ pub struct PieceHelper(Helper);
 
 #[wasm_bindgen]
 impl PieceHelper {
-    /// Runs a piece on what the other module's `pieceInput` gave.
+    /// Runs a piece on what the other module's `pieceInput` gave, as `runPiece` does.
     ///
     /// # Errors
     ///
@@ -383,9 +411,13 @@ impl PieceHelper {
         values: Vec<f32>,
         shape: Vec<u32>,
         on_progress: Function,
+        exchange: Option<Function>,
     ) -> Result<PieceOutput, Error> {
         let shape = edges(&shape)?;
-        let mut page = Page(on_progress);
+        let mut page = Page {
+            on_progress,
+            exchange,
+        };
         let output = self.0.run(piece as usize, &values, shape, &mut page);
         Ok(PieceOutput(output.await?))
     }
@@ -466,22 +498,42 @@ fn written(value: &impl serde::Serialize) -> Result<String, Error> {
         .map_err(|e| Error::new(ErrorKind::Order, e.to_string(), "Please report this."))
 }
 
-/// The page, which is told of progress.
-struct Page(Function);
+/// The page, which is told of progress, and gives rows to other modules and takes theirs.
+struct Page {
+    on_progress: Function,
+    exchange: Option<Function>,
+}
 
 impl Host for Page {
     const AWAITS: bool = true;
 
     async fn progress(&mut self, progress: Progress) -> ControlFlow<()> {
         let share = progress.done as f64 / progress.total as f64;
-        let told = self.0.call1(&JsValue::NULL, &share.into());
-        let answer = match told {
-            Ok(answer) => JsFuture::from(Promise::resolve(&answer)).await,
-            Err(thrown) => Err(thrown),
-        };
-        match answer {
+        let told = self.on_progress.call1(&JsValue::NULL, &share.into());
+        match settled(told).await {
             Ok(answer) if answer != JsValue::FALSE => ControlFlow::Continue(()),
             _ => ControlFlow::Break(()),
         }
     }
+
+    async fn exchange(&mut self, rows: Rows) -> Result<Rows, InferError> {
+        let Some(exchange) = &self.exchange else {
+            return Err(InferError::Device("a piece without its neighbours".into()));
+        };
+        let array = |values: Option<Vec<f32>>| match values {
+            Some(values) => Float32Array::from(values.as_slice()).into(),
+            None => JsValue::UNDEFINED,
+        };
+        let [first, last] = rows.map(array);
+        let theirs = settled(exchange.call2(&JsValue::NULL, &first, &last)).await;
+        // Why is known to the page, which stopped it.
+        let theirs = Array::from(&theirs.map_err(|_| InferError::Cancelled)?);
+        let values = |side| theirs.get(side).dyn_into().ok();
+        Ok([0, 1].map(|side| values(side).map(|array: Float32Array| array.to_vec())))
+    }
+}
+
+/// What a function gave, once it is there.
+async fn settled(given: Result<JsValue, JsValue>) -> Result<JsValue, JsValue> {
+    JsFuture::from(Promise::resolve(&given?)).await
 }

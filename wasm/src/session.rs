@@ -36,8 +36,6 @@ pub struct Options {
     pub memory_limit: Option<u64>,
     /// Bytes of the largest single buffer.
     pub max_buffer_bytes: Option<u64>,
-    /// Pieces that run at the same time, in as many modules.
-    pub workers: Option<usize>,
 }
 
 impl Options {
@@ -51,8 +49,8 @@ impl Options {
             .map_err(|e| Error::new(ErrorKind::Option, e.to_string(), "Change the option."))
     }
 
-    /// The settings of inference for a network.
-    pub fn infer(&self, network: &Network) -> InferOptions {
+    /// The settings of inference for a network on so many modules.
+    fn infer(&self, network: &Network, workers: usize) -> InferOptions {
         let (hints, default) = (&network.file.hints, SlidingWindow::default());
         let unlimited = InferOptions::default().max_tensor_bytes;
         InferOptions {
@@ -64,7 +62,7 @@ impl Options {
             },
             memory_limit: self.memory_limit,
             max_tensor_bytes: self.max_buffer_bytes.unwrap_or(unlimited),
-            workers: self.workers.unwrap_or(1),
+            workers,
             ..InferOptions::default()
         }
     }
@@ -159,15 +157,20 @@ impl Session {
         Ok(())
     }
 
-    /// Cuts the run into pieces; returns how many.
+    /// Cuts the run into pieces for so many modules; returns how many. It may be cut again, and
+    /// then begins anew.
     ///
     /// # Errors
     ///
     /// When the channels do not suit the network, or memory does not suffice.
-    pub fn plan(&mut self) -> Result<usize> {
+    pub fn plan(&mut self, workers: usize) -> Result<usize> {
         let missing = || Error::order("no channel was given");
-        let State::Preparing(channels) = std::mem::replace(&mut self.state, State::Moving) else {
-            return Err(Error::order("the network has run already"));
+        let channels = match std::mem::replace(&mut self.state, State::Moving) {
+            State::Preparing(channels) => *channels,
+            State::Running(running) => running.channels,
+            State::Moving | State::Done(_) => {
+                return Err(Error::order("the network has run already"));
+            }
         };
         let (model, spec) = self.network.parts();
         let input = channels.input().ok_or_else(missing)?;
@@ -175,16 +178,25 @@ impl Session {
             let (expected, found) = (spec.in_channels(), input.channels);
             return Err(InferError::Channels { expected, found }.into());
         }
-        let mut options = self.options.infer(&self.network);
+        let mut options = self.options.infer(&self.network, workers);
         options.second = channels.is_coarser();
         let pieces = Pieces::plan(model, spec, input.shape, &options)?;
         let count = pieces.count();
         self.state = State::Running(Box::new(Running {
             assembly: RefCell::new(pieces.assembly(spec)),
-            channels: *channels,
+            channels,
             pieces,
         }));
         Ok(count)
+    }
+
+    /// Pieces that must run at the same time: [`Pieces::together`].
+    ///
+    /// # Errors
+    ///
+    /// Before [`plan`](Self::plan).
+    pub fn together(&self) -> Result<usize> {
+        Ok(self.running()?.pieces.together())
     }
 
     fn running(&self) -> Result<&Running> {
@@ -322,7 +334,8 @@ pub struct Helper {
 }
 
 impl Helper {
-    /// One for a session with the same network and options whose image has this shape.
+    /// One for a session with the same network and options, whose image has this shape, and which
+    /// is cut for as many modules.
     ///
     /// # Errors
     ///
@@ -332,9 +345,10 @@ impl Helper {
         device: Device,
         options: &Options,
         shape: [usize; 3],
+        workers: usize,
     ) -> Result<Self> {
         let (model, spec) = network.parts();
-        let pieces = Pieces::plan(model, spec, shape, &options.infer(&network))?;
+        let pieces = Pieces::plan(model, spec, shape, &options.infer(&network, workers))?;
         Ok(Self {
             network,
             device,

@@ -94,6 +94,8 @@ export interface HelpRequest {
   /** Options as JSON. */
   settings: string;
   shape: number[];
+  /** Workers that the run is cut for. */
+  workers: number;
 }
 
 /** One piece for another worker. */
@@ -102,6 +104,9 @@ export interface PieceRequest {
   piece: number;
   values: Float32Array;
   shape: number[];
+  /** To those who run the pieces before and after it, where they run together. */
+  before?: MessagePort | undefined;
+  after?: MessagePort | undefined;
 }
 
 /** What a piece gave. */

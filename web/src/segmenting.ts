@@ -2,8 +2,9 @@
 
 import type * as Module from "../pkg/cpu/amaes_wasm.js";
 import { marks, resetMarks } from "./gpu-memory.ts";
+import type { Neighbours } from "./neighbours.ts";
 import type { PieceAnswer, SegmentRequest } from "./protocol.ts";
-import { cancelled, device, feed, loaded, scope, turn } from "./state.ts";
+import { cancelled, device, feed, loaded, scope, turn, waiting } from "./state.ts";
 import type { LabelStatistics, Phase, Segmentation } from "./types.ts";
 
 export async function segment(id: number, request: SegmentRequest): Promise<Segmentation> {
@@ -16,7 +17,7 @@ export async function segment(id: number, request: SegmentRequest): Promise<Segm
   };
   // Each module has activations of its own: with a limit on them there is only one.
   const shared = request.settings.memoryLimit === undefined ? helpers : undefined;
-  const settings = JSON.stringify({ ...request.settings, workers: shared?.threads ?? 1 });
+  const settings = JSON.stringify(request.settings);
   const run = engine.begin(model, settings);
   try {
     const count = request.channels.length;
@@ -72,26 +73,36 @@ async function infer(
   tell: (fraction: number) => void,
 ): Promise<void> {
   const { module } = device();
-  const count = run.plan();
-  const shares = new Float64Array(count);
+  let count = run.plan(helpers?.threads ?? 1);
+  let shares = new Float64Array(count);
   const heard = (piece: number, fraction: number) => {
     shares[piece] = fraction;
     tell(shares.reduce((sum, share) => sum + share) / count);
   };
-  const own = (piece: number) =>
-    run.runPiece(piece, async (fraction: number) => {
+  const own = (piece: number, neighbours?: Neighbours) => {
+    if (neighbours) waiting.set(id, () => neighbours.end());
+    const progress = async (fraction: number) => {
       heard(piece, fraction);
       await turn();
       return !cancelled.has(id);
-    });
+    };
+    return run.runPiece(piece, progress, neighbours?.exchange);
+  };
+  const replan = (workers: number) => {
+    count = run.plan(workers);
+    shares = new Float64Array(count);
+  };
   if (helpers && count > 1) {
+    let workers = helpers.threads;
+    const ready = await helpers.start();
+    if (run.together() > ready) replan((workers = ready));
     const add = ({ classes, logits }: PieceAnswer) => {
       const output = new module.PieceOutput(classes, logits);
       run.add(output);
       output.free();
     };
-    await helpers.run(run, { count, ...job }, own, add, heard);
-    return;
+    if (await helpers.run(run, { count, workers, ...job }, own, add, heard)) return;
+    replan(1);
   }
   for (let piece = 0; piece < count; piece++) {
     const output = await own(piece);

@@ -30,6 +30,8 @@ let open: Open | undefined;
 export const models = new Map<number, Loaded>();
 /** Requests that are to stop. */
 export const cancelled = new Set<number>();
+/** What ends the waiting of a request for others. */
+export const waiting = new Map<number, () => void>();
 
 export function setOpen(now: Open): void {
   open = now;

@@ -4,6 +4,7 @@ import type * as Module from "../pkg/cpu/amaes_wasm.js";
 import type { PlainError } from "./errors.ts";
 import { countBuffers } from "./gpu-memory.ts";
 import { Helpers } from "./helpers.ts";
+import { Neighbours } from "./neighbours.ts";
 import type {
   Answers,
   Build,
@@ -17,7 +18,7 @@ import type {
   SurfaceRequest,
 } from "./protocol.ts";
 import { segment } from "./segmenting.ts";
-import { cancelled, device, feed, loaded, models, scope, setOpen, turn } from "./state.ts";
+import { cancelled, device, feed, loaded, models, scope, setOpen, turn, waiting } from "./state.ts";
 import type { DeviceInfo, LabelStatistics, ModelInfo, Overlap } from "./types.ts";
 
 const MODULES = {
@@ -43,6 +44,7 @@ let queue: Promise<void> = Promise.resolve();
 scope.onmessage = ({ data }) => {
   if ("cancel" in data) {
     cancelled.add(data.id);
+    waiting.get(data.id)?.();
     return;
   }
   queue = queue.then(() => answer(data.id, data.request));
@@ -64,6 +66,7 @@ async function answer(id: number, request: Request): Promise<void> {
     scope.postMessage({ id, ...explain(thrown) });
   } finally {
     cancelled.delete(id);
+    waiting.delete(id);
     current = undefined;
   }
 }
@@ -274,18 +277,25 @@ async function help(request: HelpRequest): Promise<null> {
   helper?.free();
   helper = undefined;
   const { model } = loaded(request.model);
-  helper = device().engine.help(model, request.settings, Uint32Array.from(request.shape));
+  const shape = Uint32Array.from(request.shape);
+  helper = device().engine.help(model, request.settings, shape, request.workers);
   return null;
 }
 
 async function piece(id: number, request: PieceRequest): Promise<Answers["piece"]> {
   if (!helper) throw new Error("no segmentation to help with");
+  const { before, after } = request;
   const shape = Uint32Array.from(request.shape);
-  const output = await helper.run(request.piece, request.values, shape, async (fraction: number) => {
+  const neighbours = new Neighbours(before, after);
+  waiting.set(id, () => neighbours.end());
+  if (cancelled.has(id)) neighbours.end();
+  const tell = async (fraction: number) => {
     scope.postMessage({ id, phase: "network", fraction });
     await turn();
     return !cancelled.has(id);
-  });
+  };
+  const { exchange } = neighbours;
+  const output = await helper.run(request.piece, request.values, shape, tell, exchange);
   const { classes, logits } = output;
   output.free();
   return { classes, logits };

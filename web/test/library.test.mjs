@@ -221,26 +221,45 @@ test("any number of threads gives the same labels, even when one is killed", { s
     assert.ok(new Set(labels(native)).size > 1, name);
   }
   // The helper of a second thread is stopped, as soon as it is there or while it works: the first
-  // does the rest.
-  for (const begun of [0, 0.2]) {
-    // Those of the runs before are ended, but listed for a while.
-    await eventually(() => page.workers().length === 0);
-    const running = page.evaluate(async () => {
-      globalThis.fraction = 0;
-      const amaes = await Amaes.create({ backend: "cpu", threads: 2 });
-      const model = await amaes.loadModel([await file("unet_seg_4_1_3_32.pth")]);
-      const { native } = await model.segment(await file("texture.nii"), {
-        patch: [32, 32, 32],
-        onProgress: (progress) => (fraction = progress.phase === "network" ? progress.fraction : 0),
-      });
-      amaes.dispose();
-      return base64(native);
-    });
-    const helper = await eventually(() => page.workers()[1]);
-    await page.waitForFunction((begun) => fraction >= begun, begun, { polling: 10 });
-    await helper.evaluate(() => self.close());
-    assert.equal(await running, result[0].native);
+  // does the rest of the windows, and strips anew, whose rows nobody gives it.
+  for (const [i, names] of [["unet_seg_4_1_3_32.pth"], ["tissues.safetensors", "tissues.json"]].entries()) {
+    for (const begun of [0, 0.2]) {
+      // Those of the runs before are ended, but listed for a while.
+      await eventually(() => page.workers().length === 0);
+      const running = page.evaluate(async (names) => {
+        globalThis.fraction = 0;
+        const amaes = await Amaes.create({ backend: "cpu", threads: 2 });
+        const model = await amaes.loadModel(await Promise.all(names.map((name) => file(name))));
+        const { native } = await model.segment(await file("texture.nii"), {
+          patch: [32, 32, 32],
+          onProgress: (progress) => (fraction = progress.phase === "network" ? progress.fraction : 0),
+        });
+        amaes.dispose();
+        return base64(native);
+      }, names);
+      const helper = await eventually(() => page.workers()[1]);
+      await page.waitForFunction((begun) => fraction >= begun, begun, { polling: 10 });
+      await helper.evaluate(() => self.close()).catch(() => undefined);
+      assert.equal(await running, result[i].native, names[0]);
+    }
   }
+  // Who waits for a neighbour's rows hears that it is to stop.
+  const stopped = await page.evaluate(async () => {
+    const amaes = await Amaes.create({ backend: "cpu", threads: 3 });
+    const model = await amaes.loadModel([await file("tissues.safetensors"), await file("tissues.json")]);
+    const controller = new AbortController();
+    const error = await failure(
+      model.segment(await file("texture.nii"), {
+        signal: controller.signal,
+        onProgress: ({ phase, fraction }) => phase === "network" && fraction > 0 && controller.abort(),
+      }),
+    );
+    const { native } = await model.segment(await file("texture.nii"));
+    amaes.dispose();
+    return { kind: error.kind, native: base64(native) };
+  });
+  assert.equal(stopped.kind, "cancelled");
+  assert.equal(stopped.native, result[1].native);
   await context.close();
 });
 

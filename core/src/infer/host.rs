@@ -19,7 +19,23 @@ pub trait Host {
 
     /// Called after each piece of work; may wait, and ask to stop.
     fn progress(&mut self, progress: Progress) -> impl Future<Output = ControlFlow<()>>;
+
+    /// Gives rows to the neighbours of a [strip](super::Pieces::together) and takes theirs: as many
+    /// as were given. Each strip of a column calls it as often as the others.
+    ///
+    /// # Errors
+    ///
+    /// [`InferError::Device`] where a neighbour is missing, as there are none by default, and
+    /// [`InferError::Cancelled`].
+    fn exchange(&mut self, _: Rows) -> impl Future<Output = Result<Rows, InferError>> {
+        let missing = "a strip has no neighbours to exchange rows with";
+        async move { Err(InferError::Device(missing.into())) }
+    }
 }
+
+/// Values of the rows at both ends of a strip along y, `[channels, planes, rows, z]`: the first, for
+/// the neighbour before it, and the last, for that after it. None where there is no neighbour.
+pub type Rows = [Option<Vec<f32>>; 2];
 
 /// A caller that waits and is told by a closure.
 pub(super) struct Blocking<'a>(pub(super) OnProgress<'a>);

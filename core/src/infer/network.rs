@@ -122,8 +122,8 @@ pub struct InferOptions {
     pub memory_limit: Option<u64>,
     /// Bytes of the largest single tensor.
     pub max_tensor_bytes: u64,
-    /// Pieces that run at the same time, where a caller shares them out. Tiles share the memory;
-    /// windows do not shrink for it, since the labels would change.
+    /// Pieces that run at the same time, where a caller [shares](super::Pieces) them out. Tiles share
+    /// the memory; windows do not shrink for it, since the labels would change.
     pub workers: usize,
     /// Whether the class that comes second is kept, for labels of larger voxels to come back
     /// smoothly.
@@ -208,7 +208,11 @@ pub async fn class_map_async<H: Host>(
     input.validate(spec.in_channels())?;
     options.check(device)?;
     let _kept = keep_memory(options.memory_limit);
-    let pieces = Pieces::plan(model, spec, input.shape, options)?;
+    let alone = InferOptions {
+        workers: 1,
+        ..options.clone()
+    };
+    let pieces = Pieces::plan(model, spec, input.shape, &alone)?;
     let mut assembly = pieces.assembly(spec);
     let (count, units) = (pieces.count(), pieces.units());
     for piece in 0..count {

@@ -1,12 +1,12 @@
-//! A run cut into pieces that do not depend on each other, so that several programs, threads or web
-//! workers can share it. Whoever runs a piece, the labels are the same.
+//! A run cut into pieces that several programs, threads or web workers can share. Whoever runs a
+//! piece, the labels are the same.
 
 use std::ops::ControlFlow;
 
 use burn::tensor::Device;
 
 use super::class_map::ClassMap;
-use super::host::{Host, report};
+use super::host::{Host, Rows, report};
 use super::network::{self, Progress};
 use super::sliding_window::{Sums, Windows};
 use super::tile::{self, Columns, TilePlan};
@@ -104,6 +104,16 @@ impl Pieces {
         }
     }
 
+    /// Pieces that must run at the same time: so many that follow each other exchange rows through
+    /// their [hosts](Host::exchange), at most as many as there are workers. 1 for pieces that do not
+    /// depend on each other.
+    pub fn together(&self) -> usize {
+        match &self.how {
+            How::Tiles(columns) => columns.together(),
+            How::Whole | How::Windows(_) => 1,
+        }
+    }
+
     /// Units of work of each piece, of which a run tells.
     pub fn units(&self) -> u64 {
         match &self.how {
@@ -183,7 +193,7 @@ impl Pieces {
     ) -> Result<Output, InferError> {
         match (&self.how, model) {
             (How::Tiles(columns), Model::MeshNet(net)) => {
-                let classes = tile::column(net, columns, piece, image, origin, device, host);
+                let classes = tile::strip(net, columns, piece, image, origin, device, host);
                 classes.await.map(Output::Classes)
             }
             (How::Windows(windows), _) => {
@@ -294,5 +304,9 @@ impl<H: Host> Host for Share<'_, H> {
         let done = self.before + progress.done;
         let total = self.total;
         self.host.progress(Progress { done, total }).await
+    }
+
+    async fn exchange(&mut self, rows: Rows) -> Result<Rows, InferError> {
+        self.host.exchange(rows).await
     }
 }

@@ -4,6 +4,9 @@
 //! the `2 * dilation` planes of its input that its next output needs, so nothing is computed
 //! twice along x. Across columns, neighbours share a halo that is computed by both; it shrinks
 //! with every layer. Zeros pad only where the volume ends, as they do for the whole volume.
+//!
+//! Where several workers share a run, each takes a strip of a column, along y. What a layer reads
+//! beyond the strip's rows its neighbours give it, so that nothing is computed twice between them.
 
 mod plan;
 mod stage;
@@ -57,11 +60,37 @@ fn cut(n: usize, cuts: usize) -> Vec<Span> {
         .collect()
 }
 
-/// The columns of one run, y by z.
+/// The part of a column that one worker puts out.
+#[derive(Clone, Copy, Debug)]
+struct Strip {
+    y: Span,
+    z: Span,
+    /// Whether there are strips of the column before its first row and after its last.
+    neighbours: [bool; 2],
+}
+
+impl Strip {
+    /// The rows along y, and the voxels along z, that are there before layers whose dilations sum
+    /// up to `halo`: beyond its own rows only where no neighbour gives them.
+    fn grown(&self, halo: usize, [ny, nz]: [usize; 2]) -> [Span; 2] {
+        let mut y = self.y.grown(halo, ny);
+        if self.neighbours[0] {
+            y.start = self.y.start;
+        }
+        if self.neighbours[1] {
+            y.end = self.y.end;
+        }
+        [y, self.z.grown(halo, nz)]
+    }
+}
+
+/// The strips of one run, column by column, y by z.
 #[derive(Clone, Debug)]
 pub(super) struct Columns {
     shape: [usize; 3],
-    spans: Vec<(Span, Span)>,
+    strips: Vec<Strip>,
+    /// Strips of a column.
+    together: usize,
     planes: usize,
     halo: usize,
     precision: Precision,
@@ -75,12 +104,25 @@ impl Columns {
         precision: Precision,
     ) -> Self {
         let zs = cut(shape[2], plan.cuts[1]);
-        let spans = cut(shape[1], plan.cuts[0])
-            .into_iter()
-            .flat_map(|y| zs.iter().map(move |z| (y, *z)));
+        let last = plan.strips - 1;
+        let strips = cut(shape[1], plan.cuts[0]).into_iter().flat_map(|column| {
+            let rows = cut(column.len(), plan.strips);
+            let strips = zs.iter().map(move |&z| (z, rows.clone()));
+            strips.flat_map(move |(z, rows)| {
+                rows.into_iter().enumerate().map(move |(i, rows)| Strip {
+                    y: Span {
+                        start: column.start + rows.start,
+                        end: column.start + rows.end,
+                    },
+                    z,
+                    neighbours: [i > 0, i < last],
+                })
+            })
+        });
         Self {
             shape,
-            spans: spans.collect(),
+            strips: strips.collect(),
+            together: plan.strips,
             planes: plan.planes,
             halo: dilations.iter().sum(),
             precision,
@@ -88,28 +130,32 @@ impl Columns {
     }
 
     pub(super) fn count(&self) -> usize {
-        self.spans.len()
+        self.strips.len()
     }
 
-    /// Voxels that a column puts out.
+    /// Strips that have to run at the same time.
+    pub(super) fn together(&self) -> usize {
+        self.together
+    }
+
+    /// Voxels that a strip puts out.
     pub(super) fn voxels(&self, index: usize) -> usize {
-        let (y, z) = self.spans[index];
+        let Strip { y, z, .. } = self.strips[index];
         self.shape[0] * y.len() * z.len()
     }
 
-    /// The box that a column reads.
+    /// The box that a strip reads of the image.
     pub(super) fn reads(&self, index: usize) -> ([usize; 3], [usize; 3]) {
         let [nx, ny, nz] = self.shape;
-        let (y, z) = self.spans[index];
-        let (y, z) = (y.grown(self.halo, ny), z.grown(self.halo, nz));
+        let [y, z] = self.strips[index].grown(self.halo, [ny, nz]);
         ([0, y.start, z.start], [nx, y.end, z.end])
     }
 
-    /// Puts a column's classes in their place.
-    pub(super) fn put(&self, index: usize, column: &[Label], classes: &mut [Label]) {
+    /// Puts a strip's classes in their place.
+    pub(super) fn put(&self, index: usize, strip: &[Label], classes: &mut [Label]) {
         let [_, ny, nz] = self.shape;
-        let (y, z) = self.spans[index];
-        for (i, row) in column.chunks_exact(z.len()).enumerate() {
+        let Strip { y, z, .. } = self.strips[index];
+        for (i, row) in strip.chunks_exact(z.len()).enumerate() {
             let (x, y) = (i / y.len(), y.start + i % y.len());
             let at = (x * ny + y) * nz + z.start;
             classes[at..at + z.len()].copy_from_slice(row);
@@ -121,7 +167,8 @@ impl Columns {
 ///
 /// # Errors
 ///
-/// [`InferError::Cancelled`] when `progress` breaks.
+/// [`InferError::Cancelled`] when `progress` breaks, and [`InferError::Device`] for a plan of several
+/// strips, which need a worker each.
 pub fn run(
     net: &MeshNet,
     plan: &TilePlan,
@@ -142,7 +189,7 @@ pub fn run(
             total: count * nx,
         };
         let origin = [0; 3];
-        let out = now(column(
+        let out = now(strip(
             net, &columns, index, input, origin, device, &mut share,
         ))?;
         columns.put(index, &out, &mut classes);
@@ -150,8 +197,8 @@ pub fn run(
     Ok(classes)
 }
 
-/// Runs the network over one column of an image that begins at `origin`.
-pub(super) async fn column<H: Host>(
+/// Runs the network over one strip of an image that begins at `origin`.
+pub(super) async fn strip<H: Host>(
     net: &MeshNet,
     columns: &Columns,
     index: usize,
@@ -161,8 +208,8 @@ pub(super) async fn column<H: Host>(
     host: &mut H,
 ) -> Result<Vec<Label>, InferError> {
     let [nx, ny, nz] = columns.shape;
-    let (y, z) = columns.spans[index];
-    let mut stages = stages(net, y, z, ny, nz);
+    let strip = &columns.strips[index];
+    let mut stages = stages(net.dilations(), strip, [ny, nz]);
     let (from, to) = columns.reads(index);
     let at = |x: usize, p: [usize; 3]| [x, p[1] - origin[1], p[2] - origin[2]];
     let mut classes = Vec::with_capacity(columns.voxels(index));
@@ -171,7 +218,7 @@ pub(super) async fn column<H: Host>(
     } else {
         nx
     };
-    let plane = y.len() * z.len();
+    let plane = strip.y.len() * strip.z.len();
     let mut start = 0;
     while classes.len() < nx * plane {
         let end = (start + columns.planes).min(nx);
@@ -180,6 +227,9 @@ pub(super) async fn column<H: Host>(
             columns.precision.enter(planes)
         });
         for (layer, stage) in stages.iter_mut().enumerate() {
+            if let Some(planes) = x {
+                x = Some(stage.gather(planes, host).await?);
+            }
             x = stage.push((net, layer), x, most, nx);
         }
         if let Some(x) = x {

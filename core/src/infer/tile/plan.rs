@@ -25,9 +25,11 @@ const MAX_CUTS: usize = 32;
 pub struct TilePlan {
     /// Columns along y and z.
     pub cuts: [usize; 2],
+    /// Strips of a column, along y, for workers that run at the same time.
+    pub strips: usize,
     /// Planes that enter a column at once.
     pub planes: usize,
-    /// Bytes of activations held at once.
+    /// Bytes of activations held at once, by all strips of a column.
     pub bytes: u64,
     /// Voxels computed, summed over layers and weighed by their arithmetic, per voxel needed: 1
     /// without recomputation.
@@ -48,7 +50,12 @@ impl TilePlan {
         slabs: bool,
     ) -> Result<Self, InferError> {
         let limit = options.memory_limit.unwrap_or(DEFAULT_MEMORY);
-        let workers = options.workers.max(1);
+        // A neighbour gives a layer all that it reads beyond a strip.
+        let reach = config.layers.iter().map(|l| l.dilation).max();
+        let strips = |cuts_y: usize| match reach {
+            Some(reach) => (shape[1] / cuts_y / reach.max(1)).clamp(1, options.workers.max(1)),
+            None => 1,
+        };
         let most = if slabs { MOST_PLANES } else { MOST_JOINED };
         let powers = (0..=most.ilog2()).rev().map(|power| 1 << power);
         let mut best: Option<(f64, Self)> = None;
@@ -57,18 +64,19 @@ impl TilePlan {
         for cuts_z in 1..=shape[2].min(MAX_CUTS) {
             for cuts_y in 1..=shape[1].min(MAX_CUTS) {
                 for planes in powers.clone() {
-                    let cuts = [cuts_y, cuts_z];
-                    let (plan, tensor, work) = Self::estimate(config, shape, cuts, planes, slabs);
-                    let bytes = plan.bytes.saturating_mul(workers as u64);
-                    smallest = smallest.min(bytes);
-                    if bytes > limit || tensor > options.max_tensor_bytes {
+                    let plan = Self {
+                        cuts: [cuts_y, cuts_z],
+                        strips: strips(cuts_y),
+                        planes,
+                        bytes: 0,
+                        overhead: 1.0,
+                    };
+                    let (plan, tensor, work) = plan.estimated(config, shape, slabs);
+                    smallest = smallest.min(plan.bytes);
+                    if plan.bytes > limit || tensor > options.max_tensor_bytes {
                         continue;
                     }
-                    // Workers without a column wait.
-                    let columns = cuts_y * cuts_z;
-                    let places = columns.next_multiple_of(workers);
-                    let waiting = places as f64 / columns as f64;
-                    let cost = work * waiting;
+                    let cost = work / plan.strips as f64;
                     if best.as_ref().is_none_or(|(c, _)| cost < *c) {
                         best = Some((cost, plan));
                     }
@@ -84,15 +92,10 @@ impl TilePlan {
         }
     }
 
-    /// The plan with these cuts, the bytes of its largest tensor, and its work: multiplications for
-    /// a plane of the volume, with all else that takes time counted as such.
-    fn estimate(
-        config: &MeshNetConfig,
-        shape: [usize; 3],
-        cuts: [usize; 2],
-        planes: usize,
-        slabs: bool,
-    ) -> (Self, u64, f64) {
+    /// The plan with its bytes and overhead, the bytes of its largest tensor, and its work:
+    /// multiplications for a plane of the volume, with all else that takes time counted as such.
+    fn estimated(self, config: &MeshNetConfig, shape: [usize; 3], slabs: bool) -> (Self, u64, f64) {
+        let Self { cuts, strips, .. } = self;
         let layers = &config.layers;
         let halo: usize = layers.iter().map(|l| l.dilation).sum();
         let widest = |axis: usize, halo: usize| {
@@ -104,7 +107,7 @@ impl TilePlan {
                 .map(|s| s.grown(halo, shape[axis]).len() as u64)
                 .sum()
         };
-        let planes = planes.min(shape[0]);
+        let planes = self.planes.min(shape[0]);
         let (mut kept, mut late, mut transient, mut tensor) = (0, 0, 0, 0);
         let (mut work, mut needed, mut time, mut copied) = (0.0, 0.0, 0.0, 0.0);
         let (mut after, mut c_in) = (halo, config.in_channels as u64);
@@ -115,7 +118,9 @@ impl TilePlan {
             false => (planes + halo - after).min(shape[0]) as u64,
         };
         for layer in layers {
-            let area_in = widest(1, after) * widest(2, after);
+            // Two strips that meet have rows of each other.
+            let lent = 2 * layer.dilation * (strips - 1);
+            let area_in = (widest(1, after) + lent as u64) * widest(2, after);
             if planes < shape[0] {
                 // Of slabs the first that is needed in part alone; otherwise kept and new planes,
                 // and those to keep next.
@@ -125,6 +130,9 @@ impl TilePlan {
                 };
                 let values = c_in * summed(1, after) * summed(2, after);
                 copied += values as f64 * copies as f64 / planes as f64;
+            }
+            if strips > 1 {
+                copied += (c_in * summed(1, after) * summed(2, after)) as f64;
             }
             let entering = at_once(after);
             after -= layer.dilation;
@@ -168,10 +176,10 @@ impl TilePlan {
         let overhead = if needed > 0.0 { work / needed } else { 1.0 };
         (
             Self {
-                cuts,
                 planes,
                 bytes: kept + late + transient,
                 overhead,
+                ..self
             },
             tensor,
             time * (1.0 + ALONE / planes as f64) + COPY * copied,
