@@ -72,6 +72,8 @@ pub struct Timings {
 
 /// Bytes of the process beside image and network: the program, its tables and its buffers.
 const OVERHEAD: u64 = 48 << 20;
+/// Of what is left the network plans with so many fifths: the system's allocator leaves holes.
+const FIFTHS: u64 = 4;
 /// Bytes that the network gets at least, so that an error can say what it needs.
 const LEAST: u64 = 1 << 20;
 
@@ -177,7 +179,8 @@ impl Segmenter {
         options.second = self.options.space == Space::Native && channels.is_coarser();
         if let Some(limit) = options.memory_limit {
             let held = OVERHEAD + channels.held_bytes();
-            options.memory_limit = Some(limit.saturating_sub(held).max(LEAST));
+            let left = limit.saturating_sub(held) / 5 * FIFTHS;
+            options.memory_limit = Some(left.max(LEAST));
         }
         options
     }
