@@ -169,25 +169,26 @@ def table(rows):
     def number(row, key):
         return f"{row[key]:.3f}" if key in row else "-"
 
+    others = [*TISSUE, MAJORITY]
     lines = [
         "Dice; grey and white matter of the cerebrum, of T1w images.",
         "",
         "| image | what | brain, mindgrab | "
-        + " | ".join(f"grey, {n}" for n in TISSUE)
+        + " | ".join(f"grey, {n}" for n in others)
         + " | "
-        + " | ".join(f"white, {n}" for n in TISSUE)
+        + " | ".join(f"white, {n}" for n in others)
         + " | grey, published ones | white, published ones |",
-        "|---|---|" + "---|" * (3 + 2 * len(TISSUE)),
+        "|---|---|" + "---|" * (3 + 2 * len(others)),
     ]
     for name, row in rows.items():
         cells = [number(row, "brain")]
         for tissue in ("grey", "white"):
-            cells += [number(row, f"{tissue}: ours, {n}") for n in TISSUE]
+            cells += [number(row, f"{tissue}: ours, {n}") for n in others]
         for tissue in ("grey", "white"):
             among = [v for k, v in row.items() if k.startswith(tissue) and "ours" not in k]
             cells.append(f"{min(among):.3f} to {max(among):.3f}" if among else "-")
         lines.append(f"| {name} | {IMAGES[name][0]} | " + " | ".join(cells) + " |")
-    lines += ["", "The last columns say how far the published networks agree with each other.", ""]
+    lines += ["", "`majority`: two of the three. The last columns say how far the published ones agree.", ""]
     return "\n".join(lines)
 
 
