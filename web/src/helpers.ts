@@ -14,9 +14,10 @@ interface Helper {
   models: Map<number, number>;
 }
 
-/** What is run: how many pieces, cut for how many workers, of which network. */
+/** What is run: how many pieces of an image of which shape, cut for how many workers, of which network. */
 interface Job {
   count: number;
+  shape: number[];
   workers: number;
   model: number;
   files: NamedBytes[];
@@ -91,7 +92,6 @@ export class Helpers {
     tell: Tell,
   ): Promise<boolean> {
     const order = new InOrder(add);
-    const shape = [...run.shape()];
     const together = run.together();
     const here = async (piece: number, neighbours?: Neighbours) => {
       const output = await own(piece, neighbours);
@@ -117,15 +117,15 @@ export class Helpers {
     };
     try {
       return together > 1
-        ? await this.#strips({ ...job, shape }, together, here, there)
-        : await this.#pieces({ ...job, shape }, here, there);
+        ? await this.#strips(job, together, here, there)
+        : await this.#pieces(job, here, there);
     } finally {
       this.#helpers = this.#helpers.filter(({ channel }) => channel.alive);
     }
   }
 
   /** Runs pieces that do not depend on each other, each where there is time. */
-  async #pieces(job: Job & { shape: number[] }, here: Here, there: There): Promise<true> {
+  async #pieces(job: Job, here: Here, there: There): Promise<true> {
     const abort = new AbortController();
     let failure: { thrown: unknown } | undefined;
     const fail: Fail = (thrown) => {
@@ -159,12 +159,7 @@ export class Helpers {
   }
 
   /** Runs pieces that exchange rows: of those together one here and one in each helper. */
-  async #strips(
-    job: Job & { shape: number[] },
-    together: number,
-    here: Here,
-    there: There,
-  ): Promise<boolean> {
+  async #strips(job: Job, together: number, here: Here, there: There): Promise<boolean> {
     const members = this.#helpers.slice(0, together - 1);
     const abort = new AbortController();
     let failure: { thrown: unknown } | undefined;
@@ -207,10 +202,7 @@ export class Helpers {
 }
 
 /** Opens the model in a helper and cuts its run. */
-async function prepare(
-  { channel, models }: Helper,
-  job: Job & { shape: number[] },
-): Promise<void> {
+async function prepare({ channel, models }: Helper, job: Job): Promise<void> {
   let model = models.get(job.model);
   if (model === undefined) {
     ({ model } = await channel.ask({ op: "load", files: job.files }));

@@ -73,8 +73,12 @@ async function infer(
   tell: (fraction: number) => void,
 ): Promise<void> {
   const { module } = device();
-  let count = run.plan(helpers?.threads ?? 1);
-  let shares = new Float64Array(count);
+  let [workers, count, shares] = [1, 0, new Float64Array()];
+  const cut = (among: number) => {
+    workers = among;
+    count = run.plan(among);
+    shares = new Float64Array(count);
+  };
   const heard = (piece: number, fraction: number) => {
     shares[piece] = fraction;
     tell(shares.reduce((sum, share) => sum + share) / count);
@@ -88,21 +92,18 @@ async function infer(
     };
     return run.runPiece(piece, progress, neighbours?.exchange);
   };
-  const replan = (workers: number) => {
-    count = run.plan(workers);
-    shares = new Float64Array(count);
-  };
+  cut(helpers?.threads ?? 1);
   if (helpers && count > 1) {
-    let workers = helpers.threads;
     const ready = await helpers.start();
-    if (run.together() > ready) replan((workers = ready));
+    if (run.together() > ready) cut(ready);
     const add = ({ classes, logits }: PieceAnswer) => {
       const output = new module.PieceOutput(classes, logits);
       run.add(output);
       output.free();
     };
-    if (await helpers.run(run, { count, workers, ...job }, own, add, heard)) return;
-    replan(1);
+    const whole = { count, shape: [...run.shape()], workers, ...job };
+    if (await helpers.run(run, whole, own, add, heard)) return;
+    cut(1);
   }
   for (let piece = 0; piece < count; piece++) {
     const output = await own(piece);

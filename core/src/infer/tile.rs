@@ -103,25 +103,22 @@ impl Columns {
         dilations: &[usize],
         precision: Precision,
     ) -> Self {
-        let zs = cut(shape[2], plan.cuts[1]);
-        let last = plan.strips - 1;
-        let strips = cut(shape[1], plan.cuts[0]).into_iter().flat_map(|column| {
-            let rows = cut(column.len(), plan.strips);
-            let strips = zs.iter().map(move |&z| (z, rows.clone()));
-            strips.flat_map(move |(z, rows)| {
-                rows.into_iter().enumerate().map(move |(i, rows)| Strip {
-                    y: Span {
+        let mut strips = Vec::new();
+        for column in cut(shape[1], plan.cuts[0]) {
+            for z in cut(shape[2], plan.cuts[1]) {
+                for (i, rows) in cut(column.len(), plan.strips).into_iter().enumerate() {
+                    let y = Span {
                         start: column.start + rows.start,
                         end: column.start + rows.end,
-                    },
-                    z,
-                    neighbours: [i > 0, i < last],
-                })
-            })
-        });
+                    };
+                    let neighbours = [i > 0, i + 1 < plan.strips];
+                    strips.push(Strip { y, z, neighbours });
+                }
+            }
+        }
         Self {
             shape,
-            strips: strips.collect(),
+            strips,
             together: plan.strips,
             planes: plan.planes,
             halo: dilations.iter().sum(),
