@@ -11,6 +11,7 @@ mod torch;
 
 use std::time::{Duration, Instant};
 
+use amaes::allocator::{Allocator, keep_briefly};
 use amaes_core::kernel::{
     Conv3dOptions, conv_transpose3d, conv3d, depthwise_conv3d, instance_norm, keep_memory,
     max_pool2,
@@ -21,6 +22,10 @@ use burn::tensor::{Device, Distribution};
 use serde_json::{Value, json};
 
 use self::torch::Torch;
+
+/// As in the command.
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
 
 /// What is timed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -279,6 +284,7 @@ fn rows() -> Vec<Row> {
 const PAUSE: Duration = Duration::from_millis(30);
 
 fn main() {
+    keep_briefly();
     // As inference and training do.
     let _kept = keep_memory(None);
     let arguments: Vec<String> = std::env::args().collect();

@@ -2,6 +2,7 @@
 //!
 //! Everything that knows a file system is here; arithmetic is in [`amaes_core`].
 
+pub mod allocator;
 pub mod atomic;
 pub mod convert;
 pub mod corpus;

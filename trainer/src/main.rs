@@ -4,11 +4,16 @@ mod cli;
 
 use std::process::ExitCode;
 
+use amaes::allocator::{Allocator, keep_briefly};
 use clap::Parser;
 
 use crate::cli::{Cli, Outcome};
 
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
+
 fn main() -> ExitCode {
+    keep_briefly();
     match cli::run(Cli::parse()) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::SomeFailed) => ExitCode::from(3),

@@ -72,7 +72,7 @@ pub struct Timings {
 
 /// Bytes of the process beside image and network: the program, its tables and its buffers.
 const OVERHEAD: u64 = 48 << 20;
-/// Of what is left the network plans with so many fifths: the system's allocator leaves holes.
+/// Of what is left the network plans with so many fifths: allocators leave holes.
 const FIFTHS: u64 = 4;
 /// Bytes that the network gets at least, so that an error can say what it needs.
 const LEAST: u64 = 1 << 20;

@@ -7,7 +7,7 @@
 use super::copy::Copy;
 use super::epilogue::{Epilogue, Found, Output};
 use super::lattice::{Axis, Window};
-use super::memory::{self, Lent};
+use super::memory::Lent;
 use super::moments::{Moments, PACKED};
 use super::parallel::{Shared, filled, for_each, with_scratch};
 use super::source::Source;
@@ -180,29 +180,31 @@ impl Dense<'_> {
             .iter()
             .map(|[first, _]| first * self.inputs * per_pair)
             .collect();
-        let mut data = Lent::new(memory::zeros(self.groups * group));
-        let shared = Shared::new(&mut data);
-        for_each(self.groups * blocks.len(), |task| {
-            let (g, [first, last]) = (task / blocks.len(), blocks[task % blocks.len()]);
-            let block = last - first;
-            let weights = &self.weights[g * self.outputs * self.inputs * all..];
-            let from = g * group + first * self.inputs * per_pair;
-            // SAFETY: each task writes its own block.
-            let packed = unsafe { shared.row(from, block * self.inputs * per_pair) };
-            for o in 0..block {
-                for i in 0..self.inputs {
-                    let source =
-                        &weights[(first + o) * self.output_stride + i * self.input_stride..][..all];
-                    let target = packed[i * per_pair * block..]
-                        .iter_mut()
-                        .skip(o)
-                        .step_by(block);
-                    for (value, &offset) in target.zip(&offsets) {
-                        *value = source[offset];
+        let write = |data: Shared<'_>| {
+            for_each(self.groups * blocks.len(), |task| {
+                let (g, [first, last]) = (task / blocks.len(), blocks[task % blocks.len()]);
+                let block = last - first;
+                let weights = &self.weights[g * self.outputs * self.inputs * all..];
+                let from = g * group + first * self.inputs * per_pair;
+                // SAFETY: each task writes its own block.
+                let packed = unsafe { data.row(from, block * self.inputs * per_pair) };
+                for o in 0..block {
+                    for i in 0..self.inputs {
+                        let source = (first + o) * self.output_stride + i * self.input_stride;
+                        let source = &weights[source..][..all];
+                        let target = packed[i * per_pair * block..]
+                            .iter_mut()
+                            .skip(o)
+                            .step_by(block);
+                        for (value, &offset) in target.zip(&offsets) {
+                            *value = source[offset];
+                        }
                     }
                 }
-            }
-        });
+            });
+        };
+        // SAFETY: the blocks of the groups are all weights.
+        let data = Lent::new(unsafe { filled(self.groups * group, write) });
         Packed {
             taps,
             starts,

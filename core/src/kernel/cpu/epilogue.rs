@@ -2,7 +2,7 @@
 
 use super::moments::{Moments, PACKED};
 use super::parallel::Shared;
-use super::pointwise;
+use super::pointwise::{apply, vectored};
 use crate::nn::Activation;
 
 /// What happens to the sums of a convolution, in this order.
@@ -23,19 +23,32 @@ impl Epilogue<'_> {
     pub(crate) fn row(&self, channel: usize, values: &mut [f32], start: usize, step: usize) {
         if let Some(bias) = self.bias {
             let bias = bias[channel];
-            for value in values.iter_mut() {
-                *value += bias;
-            }
+            vectored(
+                #[inline(always)]
+                || values.iter_mut().for_each(|value| *value += bias),
+            );
         }
         if let Some(activation) = self.activation {
-            pointwise::apply(activation, values);
+            apply(activation, values);
         }
-        if let Some(residual) = self.residual {
-            for (value, add) in values
-                .iter_mut()
-                .zip(residual[start..].iter().step_by(step))
-            {
-                *value += add;
+        match self.residual {
+            None => (),
+            Some(residual) if step == 1 => {
+                let residual = &residual[start..][..values.len()];
+                vectored(
+                    #[inline(always)]
+                    || {
+                        for (value, add) in values.iter_mut().zip(residual) {
+                            *value += add;
+                        }
+                    },
+                );
+            }
+            Some(residual) => {
+                let residual = residual[start..].iter().step_by(step);
+                for (value, add) in values.iter_mut().zip(residual) {
+                    *value += add;
+                }
             }
         }
     }

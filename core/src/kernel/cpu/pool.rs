@@ -1,6 +1,5 @@
 //! Maximum and mean over blocks of 2 x 2 x 2 voxels.
 
-use super::memory;
 use super::parallel::{Shared, filled, for_each};
 use super::pointwise::vectored;
 use super::source::Source;
@@ -63,25 +62,26 @@ impl Pool {
         let [depth, height, width] = self.out_size();
         let channels = source.channels().max(1);
         let out = depth * height * width;
-        let mut y = memory::zeros(self.channels * out);
-        let shared = Shared::new(&mut y);
-        for_each(self.channels, |index| {
-            let channel = source.channel(index / channels, index % channels);
-            // SAFETY: each task writes its own channel.
-            let y = unsafe { shared.row(index * out, out) };
-            let mut near = vec![0.0; 2 * width];
-            for (row, y) in y.chunks_exact_mut(width).enumerate() {
-                for part in 0..4 {
-                    let place = [2 * (row / height) + part / 2, 2 * (row % height) + part % 2];
-                    channel.read(place, 0, 1, &mut near);
-                    for (y, &[a, b]) in y.iter_mut().zip(pairs(&near)) {
-                        let most = if part == 0 { f32::NEG_INFINITY } else { *y };
-                        *y = larger(larger(most, a), b);
+        let write = |y: Shared<'_>| {
+            for_each(self.channels, |index| {
+                let channel = source.channel(index / channels, index % channels);
+                // SAFETY: each task writes its own channel.
+                let y = unsafe { y.row(index * out, out) };
+                let mut near = vec![0.0; 2 * width];
+                for (row, y) in y.chunks_exact_mut(width).enumerate() {
+                    for part in 0..4 {
+                        let place = [2 * (row / height) + part / 2, 2 * (row % height) + part % 2];
+                        channel.read(place, 0, 1, &mut near);
+                        for (y, &[a, b]) in y.iter_mut().zip(pairs(&near)) {
+                            let most = if part == 0 { f32::NEG_INFINITY } else { *y };
+                            *y = larger(larger(most, a), b);
+                        }
                     }
                 }
-            }
-        });
-        y
+            });
+        };
+        // SAFETY: the rows of the channels are all elements.
+        unsafe { filled(self.channels * out, write) }
     }
 
     /// Gradient of the input: each output's goes to the first maximum of its block.

@@ -1,7 +1,7 @@
 //! The weights' transform: 27 taps to 64 points.
 
-use super::super::memory::{self, Lent};
-use super::super::parallel::{Shared, for_each};
+use super::super::memory::Lent;
+use super::super::parallel::{Shared, filled, for_each};
 use super::super::pointwise::vectored;
 use super::APART;
 use super::transform::POINTS;
@@ -37,49 +37,24 @@ impl Filter {
         let outputs = blocks.last().map_or(0, |block| block[1]);
         let len = 4 * (inputs * outputs + APART * blocks.len()) * POINTS;
         let mut filter = Self {
-            data: Lent::new(memory::zeros(len)),
+            data: Lent::new(Vec::new()),
             inputs,
             outputs,
             blocks: blocks.len(),
         };
-        let starts: Vec<[usize; 4]> = blocks
-            .iter()
-            .enumerate()
-            .map(|(b, block)| std::array::from_fn(|plane| filter.start(plane, b, block[0])))
-            .collect();
-        let shared = Shared::new(&mut filter.data);
-        for_each(blocks.len(), |b| {
-            let [first, last] = blocks[b];
-            let (block, point) = (last - first, point(inputs, last - first));
-            let mut planes: [&mut [f32]; 4] = std::array::from_fn(|plane| {
-                // SAFETY: a task writes its own block of every plane of points.
-                unsafe { shared.row(starts[b][plane], POINTS * point) }
+        let write = |data: Shared<'_>| {
+            for_each(blocks.len(), |b| {
+                let [first, last] = blocks[b];
+                let len = POINTS * point(inputs, last - first);
+                let planes = std::array::from_fn(|plane| {
+                    // SAFETY: a task writes its own block of every plane of points.
+                    unsafe { data.row(filter.start(plane, b, first), len) }
+                });
+                transform(weights, inputs, [first, last], planes);
             });
-            vectored(
-                #[inline(always)]
-                || {
-                    for i in 0..inputs {
-                        let mut taps = [[0.0; WIDE]; 27];
-                        for o in 0..block {
-                            let from =
-                                (first + o) * weights.output_stride + i * weights.input_stride;
-                            let values = &weights.values[from..from + 27];
-                            for (tap, value) in taps.iter_mut().zip(values) {
-                                tap[o] = *value;
-                            }
-                        }
-                        if weights.flipped {
-                            taps.reverse();
-                        }
-                        let points = to_points(&taps);
-                        for (index, value) in points.iter().enumerate() {
-                            let at = index % POINTS * point + i * block;
-                            planes[index / POINTS][at..at + block].copy_from_slice(&value[..block]);
-                        }
-                    }
-                },
-            );
-        });
+        };
+        // SAFETY: the blocks of the planes are all points.
+        filter.data = Lent::new(unsafe { filled(len, write) });
         filter
     }
 
@@ -97,6 +72,44 @@ impl Filter {
 /// Floats from one point's weights of a block to the next.
 pub(crate) fn point(inputs: usize, block: usize) -> usize {
     inputs * block + APART
+}
+
+/// Writes the points of a block's weights, and zeros between them.
+fn transform(
+    weights: Weights<'_>,
+    inputs: usize,
+    [first, last]: [usize; 2],
+    mut planes: [&mut [f32]; 4],
+) {
+    let (block, point) = (last - first, point(inputs, last - first));
+    for plane in &mut planes {
+        for point in plane.chunks_exact_mut(point) {
+            point[inputs * block..].fill(0.0);
+        }
+    }
+    vectored(
+        #[inline(always)]
+        || {
+            for i in 0..inputs {
+                let mut taps = [[0.0; WIDE]; 27];
+                for o in 0..block {
+                    let from = (first + o) * weights.output_stride + i * weights.input_stride;
+                    let values = &weights.values[from..from + 27];
+                    for (tap, value) in taps.iter_mut().zip(values) {
+                        tap[o] = *value;
+                    }
+                }
+                if weights.flipped {
+                    taps.reverse();
+                }
+                let points = to_points(&taps);
+                for (index, value) in points.iter().enumerate() {
+                    let at = index % POINTS * point + i * block;
+                    planes[index / POINTS][at..at + block].copy_from_slice(&value[..block]);
+                }
+            }
+        },
+    );
 }
 
 /// Three taps to four points along the axis of this stride, in groups.

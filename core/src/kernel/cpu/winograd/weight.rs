@@ -5,8 +5,8 @@
 //! a matrix product of the output's gradient and the input, both transformed, by [`Machine::run`].
 
 use super::super::dense::{blocks, volume};
-use super::super::memory::{self, Lent};
-use super::super::parallel::{Shared, for_each, with_scratch};
+use super::super::memory::Lent;
+use super::super::parallel::{Shared, filled, for_each, with_scratch};
 use super::super::pointwise::vectored;
 use super::super::tile::{Machine, Tap, Tile};
 use super::APART;
@@ -77,17 +77,20 @@ impl WeightGradient {
         let parts = (PARTIAL_FLOATS / (4 * plane).max(1))
             .clamp(1, PARTS)
             .min(tasks.len().max(1));
-        let mut sums = Lent::new(memory::zeros(4 * parts * plane));
-        let shared = Shared::new(&mut sums);
-        for_each(4 * parts, |index| {
-            let (part, depth) = (index / 4, index % 4);
-            // SAFETY: a task writes its own sums.
-            let sums = unsafe { shared.row(index * plane, plane) };
-            let mine = part * tasks.len() / parts..(part + 1) * tasks.len() / parts;
-            for task in &tasks[mine] {
-                self.task(&machine, &grid, task, depth, input, gradient, sums);
-            }
-        });
+        let write = |sums: Shared<'_>| {
+            for_each(4 * parts, |index| {
+                let (part, depth) = (index / 4, index % 4);
+                // SAFETY: a task writes its own sums.
+                let sums = unsafe { sums.row(index * plane, plane) };
+                sums.fill(0.0);
+                let mine = part * tasks.len() / parts..(part + 1) * tasks.len() / parts;
+                for task in &tasks[mine] {
+                    self.task(&machine, &grid, task, depth, input, gradient, sums);
+                }
+            });
+        };
+        // SAFETY: the planes of the parts are all sums.
+        let mut sums = Lent::new(unsafe { filled(4 * parts * plane, write) });
         let (first, rest) = sums.split_at_mut(4 * plane);
         for part in rest.chunks_exact(4 * plane) {
             for (sum, value) in first.iter_mut().zip(part) {
@@ -202,31 +205,32 @@ impl WeightGradient {
 
     /// Points to gradients: `sums` is `[plane][point][output][padded input]`.
     fn taps(&self, sums: &[f32], padded: usize) -> Vec<f32> {
-        let mut taps = memory::zeros(self.outputs * self.inputs * 27);
-        let shared = Shared::new(&mut taps);
-        for_each(self.outputs, |o| {
-            // SAFETY: a task writes its own output channel.
-            let row = unsafe { shared.row(o * self.inputs * 27, self.inputs * 27) };
-            vectored(
-                #[inline(always)]
-                || {
-                    for (first, taps) in row.chunks_mut(27 * WIDE).enumerate() {
-                        let mut points = [[0.0; WIDE]; 64];
-                        for (p, point) in points.iter_mut().enumerate() {
-                            let at = (p * self.outputs + o) * padded + first * WIDE;
-                            point.copy_from_slice(&sums[at..at + WIDE]);
-                        }
-                        let found = gather_taps(&points);
-                        for (lane, taps) in taps.chunks_exact_mut(27).enumerate() {
-                            for (tap, value) in taps.iter_mut().zip(&found) {
-                                *tap = value[lane];
+        let write = |taps: Shared<'_>| {
+            for_each(self.outputs, |o| {
+                // SAFETY: a task writes its own output channel.
+                let row = unsafe { taps.row(o * self.inputs * 27, self.inputs * 27) };
+                vectored(
+                    #[inline(always)]
+                    || {
+                        for (first, taps) in row.chunks_mut(27 * WIDE).enumerate() {
+                            let mut points = [[0.0; WIDE]; 64];
+                            for (p, point) in points.iter_mut().enumerate() {
+                                let at = (p * self.outputs + o) * padded + first * WIDE;
+                                point.copy_from_slice(&sums[at..at + WIDE]);
+                            }
+                            let found = gather_taps(&points);
+                            for (lane, taps) in taps.chunks_exact_mut(27).enumerate() {
+                                for (tap, value) in taps.iter_mut().zip(&found) {
+                                    *tap = value[lane];
+                                }
                             }
                         }
-                    }
-                },
-            );
-        });
-        taps
+                    },
+                );
+            });
+        };
+        // SAFETY: the output channels are all taps.
+        unsafe { filled(self.outputs * self.inputs * 27, write) }
     }
 }
 
