@@ -79,6 +79,31 @@ impl<S: Simd> Line<S> {
             }
         }
     }
+
+    /// Writes all rows of `values`, `width` apart, one store each: what a vector has beyond a row are
+    /// the zeros before the next, if `pitch` is no more than a vector. The first row's zeros are
+    /// there.
+    #[inline(always)]
+    fn store_rows(&self, values: &[f32], width: usize, to: &mut [f32], pitch: usize) {
+        let Self { low, count, last } = *self;
+        let lanes = f32::lanes::<S>();
+        let zero: Vector<S, f32> = 0.0_f32.splat();
+        let rows = values.len() / width;
+        assert!(count < lanes && pitch <= lanes && count <= width && rows > 0);
+        assert!(to.len() >= (rows - 1) * pitch + low + lanes);
+        for row in 0..rows {
+            // SAFETY: by the assertions.
+            unsafe {
+                let from = values.as_ptr().add(row * width);
+                let x = if row * width + lanes <= values.len() {
+                    last.gt(zero).select(vload_unaligned(from), zero)
+                } else {
+                    rest(from, count)
+                };
+                vstore_unaligned(to.as_mut_ptr().add(row * pitch + low), x);
+            }
+        }
+    }
 }
 
 /// Writes `len` zeros, and up to a vector more.
@@ -304,10 +329,16 @@ impl Frame {
             let inside = low..(height + low).min(rows);
             if self.step == 1 {
                 let start = from + low * self.pitch;
-                zeros::<S>(&mut copy[from..], start - from);
-                for row in inside.clone() {
-                    let at = from + row * self.pitch;
-                    line.store(&values[(row - low) * width..], &mut copy[at..], self.pitch);
+                zeros::<S>(&mut copy[from..], start - from + line.low);
+                let lanes = f32::lanes::<S>();
+                if (1..lanes).contains(&line.count) && self.pitch <= lanes {
+                    let values = &values[..inside.len() * width];
+                    line.store_rows(values, width, &mut copy[start..], self.pitch);
+                } else {
+                    for row in inside.clone() {
+                        let at = from + row * self.pitch;
+                        line.store(&values[(row - low) * width..], &mut copy[at..], self.pitch);
+                    }
                 }
                 let end = inside.end * self.pitch;
                 zeros::<S>(&mut copy[from + end..], self.plane - end);
