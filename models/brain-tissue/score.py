@@ -128,11 +128,13 @@ def scored(args, name, tissue, model_folder):
     # What two of the three say: where they err, they seldom err alike.
     found[MAJORITY] = tuple(np.sum([found[n][i] for n in names], 0) >= 2 for i in (0, 1))
     pairs = [("ours", n) for n in [*names, MAJORITY]]
-    # How far the published ones agree: more cannot be asked of this comparison.
-    pairs += [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    # How far the published ones agree, and their majority with each: more cannot be asked.
+    pairs += [(a, b) for i, a in enumerate(names) for b in [*names[i + 1 :], MAJORITY]]
     for a, b in pairs:
         for tissue, i in (("grey", 0), ("white", 1)):
             row[f"{tissue}: {a}, {b}"] = dice(found[a][i], found[b][i])
+    for tissue, i in (("grey", 0), ("white", 1)):
+        row[f"{tissue}: volume"] = float(found["ours"][i].sum() / found[MAJORITY][i].sum())
     return row
 
 
@@ -165,6 +167,14 @@ def variants_table(sizes, full):
     return "\n".join(lines) + "\n"
 
 
+def published(tissue, voted):
+    """Keys of what the published networks score against each other, or against their majority."""
+    names = list(TISSUE)
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    pairs = [(a, MAJORITY) for a in names] if voted else pairs
+    return [f"{tissue}: {a}, {b}" for a, b in pairs]
+
+
 def table(rows):
     def number(row, key):
         return f"{row[key]:.3f}" if key in row else "-"
@@ -177,18 +187,26 @@ def table(rows):
         + " | ".join(f"grey, {n}" for n in others)
         + " | "
         + " | ".join(f"white, {n}" for n in others)
-        + " | grey, published ones | white, published ones |",
-        "|---|---|" + "---|" * (3 + 2 * len(others)),
+        + " | grey, published ones | white, published ones"
+        + " | grey, they and majority | white, they and majority | grey, volume | white, volume |",
+        "|---|---|" + "---|" * (7 + 2 * len(others)),
     ]
     for name, row in rows.items():
         cells = [number(row, "brain")]
         for tissue in ("grey", "white"):
             cells += [number(row, f"{tissue}: ours, {n}") for n in others]
-        for tissue in ("grey", "white"):
-            among = [v for k, v in row.items() if k.startswith(tissue) and "ours" not in k]
-            cells.append(f"{min(among):.3f} to {max(among):.3f}" if among else "-")
+        for voted in (False, True):
+            for tissue in ("grey", "white"):
+                among = [row[k] for k in row if k in published(tissue, voted)]
+                cells.append(f"{min(among):.3f} to {max(among):.3f}" if among else "-")
+        cells += [number(row, f"{tissue}: volume") for tissue in ("grey", "white")]
         lines.append(f"| {name} | {IMAGES[name][0]} | " + " | ".join(cells) + " |")
-    lines += ["", "`majority`: two of the three. The last columns say how far the published ones agree.", ""]
+    lines += [
+        "",
+        "`majority`: two of the three. Then: how far the published ones agree with one another, and with "
+        "their majority; our volume over the majority's.",
+        "",
+    ]
     return "\n".join(lines)
 
 
