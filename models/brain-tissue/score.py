@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import subprocess
+from itertools import combinations
 from pathlib import Path
 
 import nibabel as nib
@@ -48,6 +49,9 @@ TISSUE = {
 HIND = [5, 6, 13, 17]
 OURS_GREY, OURS_WHITE = [1, 4], [2]
 MAJORITY = "majority"
+# Published networks in pairs, and each with their majority.
+AMONG = list(combinations(TISSUE, 2))
+VOTED = [(name, MAJORITY) for name in TISSUE]
 WANTED = {"brain": 0.95, "grey": 0.85, "white": 0.88}
 LABELS = json.loads(Path(__file__).with_name("labels.json").read_text())
 COLORS = np.array([label["color"] for label in LABELS])
@@ -124,16 +128,13 @@ def scored(args, name, tissue, model_folder):
     for which, (file, grey, white) in TISSUE.items():
         labels = reference(which, file)
         found[which] = (np.isin(labels, grey) & cerebrum, np.isin(labels, white) & cerebrum)
-    names = list(TISSUE)
     # What two of the three say: where they err, they seldom err alike.
-    found[MAJORITY] = tuple(np.sum([found[n][i] for n in names], 0) >= 2 for i in (0, 1))
-    pairs = [("ours", n) for n in [*names, MAJORITY]]
+    found[MAJORITY] = tuple(np.sum([found[n][i] for n in TISSUE], 0) >= 2 for i in (0, 1))
     # How far the published ones agree, and their majority with each: more cannot be asked.
-    pairs += [(a, b) for i, a in enumerate(names) for b in [*names[i + 1 :], MAJORITY]]
-    for a, b in pairs:
-        for tissue, i in (("grey", 0), ("white", 1)):
-            row[f"{tissue}: {a}, {b}"] = dice(found[a][i], found[b][i])
+    pairs = [("ours", n) for n in [*TISSUE, MAJORITY]] + AMONG + VOTED
     for tissue, i in (("grey", 0), ("white", 1)):
+        for a, b in pairs:
+            row[f"{tissue}: {a}, {b}"] = dice(found[a][i], found[b][i])
         row[f"{tissue}: volume"] = float(found["ours"][i].sum() / found[MAJORITY][i].sum())
     return row
 
@@ -167,14 +168,6 @@ def variants_table(sizes, full):
     return "\n".join(lines) + "\n"
 
 
-def published(tissue, voted):
-    """Keys of what the published networks score against each other, or against their majority."""
-    names = list(TISSUE)
-    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-    pairs = [(a, MAJORITY) for a in names] if voted else pairs
-    return [f"{tissue}: {a}, {b}" for a, b in pairs]
-
-
 def table(rows):
     def number(row, key):
         return f"{row[key]:.3f}" if key in row else "-"
@@ -195,10 +188,11 @@ def table(rows):
         cells = [number(row, "brain")]
         for tissue in ("grey", "white"):
             cells += [number(row, f"{tissue}: ours, {n}") for n in others]
-        for voted in (False, True):
+        for pairs in (AMONG, VOTED):
             for tissue in ("grey", "white"):
-                among = [row[k] for k in row if k in published(tissue, voted)]
-                cells.append(f"{min(among):.3f} to {max(among):.3f}" if among else "-")
+                keys = [f"{tissue}: {a}, {b}" for a, b in pairs]
+                scores = [row[k] for k in keys if k in row]
+                cells.append(f"{min(scores):.3f} to {max(scores):.3f}" if scores else "-")
         cells += [number(row, f"{tissue}: volume") for tissue in ("grey", "white")]
         lines.append(f"| {name} | {IMAGES[name][0]} | " + " | ".join(cells) + " |")
     lines += [

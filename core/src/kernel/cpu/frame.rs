@@ -43,11 +43,29 @@ struct Line<S: Simd> {
 }
 
 impl<S: Simd> Line<S> {
+    /// The last values of a row, fewer than a vector, and zeros; `left` floats are there from `from`.
+    ///
+    /// # Safety
+    /// They are readable, and the row's last values are among them.
+    #[inline(always)]
+    unsafe fn tail(&self, from: *const f32, left: usize) -> Vector<S, f32> {
+        let lanes = f32::lanes::<S>();
+        let zero: Vector<S, f32> = 0.0_f32.splat();
+        // SAFETY: the caller's promise.
+        unsafe {
+            if left >= lanes {
+                self.last.gt(zero).select(vload_unaligned(from), zero)
+            } else {
+                rest(from, self.count % lanes)
+            }
+        }
+    }
+
     /// Writes a row of at most a vector more than `pitch` floats from the start of `values`, which
     /// may go on. What lies beyond is written too: rows are written in order.
     #[inline(always)]
     fn store(&self, values: &[f32], to: &mut [f32], pitch: usize) {
-        let Self { low, count, last } = *self;
+        let Self { low, count, .. } = *self;
         let lanes = f32::lanes::<S>();
         let zero: Vector<S, f32> = 0.0_f32.splat();
         let whole = count / lanes * lanes;
@@ -64,12 +82,7 @@ impl<S: Simd> Line<S> {
             }
             let mut at = low + whole;
             if whole < count {
-                let x = if values_left >= whole + lanes {
-                    last.gt(zero)
-                        .select(vload_unaligned(values.add(whole)), zero)
-                } else {
-                    rest(values.add(whole), count - whole)
-                };
+                let x = self.tail(values.add(whole), values_left - whole);
                 vstore_unaligned(to.add(at), x);
                 at += lanes;
             }
@@ -81,25 +94,20 @@ impl<S: Simd> Line<S> {
     }
 
     /// Writes all rows of `values`, `width` apart, one store each: what a vector has beyond a row are
-    /// the zeros before the next, if `pitch` is no more than a vector. The first row's zeros are
-    /// there.
+    /// the zeros before the next, if `pitch` is no more than a vector.
     #[inline(always)]
     fn store_rows(&self, values: &[f32], width: usize, to: &mut [f32], pitch: usize) {
-        let Self { low, count, last } = *self;
+        let Self { low, count, .. } = *self;
         let lanes = f32::lanes::<S>();
-        let zero: Vector<S, f32> = 0.0_f32.splat();
         let rows = values.len() / width;
-        assert!(count < lanes && pitch <= lanes && count <= width && rows > 0);
+        assert!(low <= lanes && count < lanes && pitch <= lanes && count <= width && rows > 0);
         assert!(to.len() >= (rows - 1) * pitch + low + lanes);
+        zeros::<S>(to, low);
         for row in 0..rows {
+            let from = row * width;
             // SAFETY: by the assertions.
             unsafe {
-                let from = values.as_ptr().add(row * width);
-                let x = if row * width + lanes <= values.len() {
-                    last.gt(zero).select(vload_unaligned(from), zero)
-                } else {
-                    rest(from, count)
-                };
+                let x = self.tail(values.as_ptr().add(from), values.len() - from);
                 vstore_unaligned(to.as_mut_ptr().add(row * pitch + low), x);
             }
         }
@@ -329,7 +337,7 @@ impl Frame {
             let inside = low..(height + low).min(rows);
             if self.step == 1 {
                 let start = from + low * self.pitch;
-                zeros::<S>(&mut copy[from..], start - from + line.low);
+                zeros::<S>(&mut copy[from..], start - from);
                 let lanes = f32::lanes::<S>();
                 if (1..lanes).contains(&line.count) && self.pitch <= lanes {
                     let values = &values[..inside.len() * width];
