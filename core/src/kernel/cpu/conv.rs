@@ -5,20 +5,50 @@ use super::depthwise::Depthwise;
 use super::epilogue::{Epilogue, Output};
 use super::matmul::Pointwise;
 use super::source::Source;
+use super::tile::Machine;
 use super::weight::WeightGradient;
 use super::winograd::{self, Line, Weights, Winograd};
 use crate::kernel::shape::{Conv, Extent};
 
-/// Channels on both sides from which minimal filtering pays for its transforms.
-const LEAST_CHANNELS: usize = 12;
-
-/// Outputs from which it pays for transforming the weights, and the same for gradients, which
-/// read the weights in an order of their own anyway.
+/// Outputs from which minimal filtering pays for transforming the weights, and the same for
+/// gradients, which read the weights in an order of their own anyway.
 const LEAST_VOXELS: usize = 400;
 const LEAST_BACKWARD: usize = 150;
 
-/// What minimal filtering takes of the time of a direct convolution.
-const MINIMAL_TIME: f64 = 0.55;
+/// Channels on both sides from which weight gradients are filtered along all axes.
+const LEAST_CHANNELS: usize = 12;
+
+/// The axes along which outputs of a kernel of 3 are computed in pairs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Filtering {
+    None,
+    /// Depth and height.
+    Two,
+    /// All.
+    Three,
+}
+
+impl Filtering {
+    /// What saves more than its transforms take, with so many channels on both sides.
+    fn of(channels: [usize; 2]) -> Self {
+        // Wide vectors multiply faster than transforms read and write.
+        let pairs = if Machine::detect().lanes > 4 { 8 } else { 2 };
+        match channels.into_iter().min() {
+            Some(least) if least >= 20 => Self::Three,
+            Some(least) if least >= pairs => Self::Two,
+            _ => Self::None,
+        }
+    }
+
+    /// About its part of the time of a direct convolution.
+    fn time(self) -> f64 {
+        match self {
+            Self::None => 1.0,
+            Self::Two => 0.7,
+            Self::Three => 0.55,
+        }
+    }
+}
 
 /// Whether outputs of which some are `computed` to be thrown away are worth filtering.
 fn is_worth(computed: usize, outputs: usize) -> bool {
@@ -29,10 +59,9 @@ fn is_worth(computed: usize, outputs: usize) -> bool {
 /// one: minimal filtering needs pairs of planes that are one dilation apart.
 pub(crate) fn plane_time(channels: [usize; 2], dilation: usize, planes: usize) -> f64 {
     let computed = planes.next_multiple_of(2 * dilation);
-    if channels.into_iter().min() >= Some(LEAST_CHANNELS) && is_worth(computed, planes) {
-        MINIMAL_TIME * computed as f64 / planes as f64
-    } else {
-        1.0
+    match is_worth(computed, planes) {
+        true => Filtering::of(channels).time() * computed as f64 / planes as f64,
+        false => 1.0,
     }
 }
 
@@ -68,9 +97,15 @@ impl Conv {
         if let Some(winograd) = self.winograd(source, weights, false) {
             return winograd.run(source, epilogue);
         }
+        let minimal = self.is_paired(self.out_size(), LEAST_VOXELS);
+        self.dense(weights, minimal).run(source, epilogue)
+    }
+
+    /// The convolution by the dense kernel, in pairs of planes and rows where that may be.
+    pub(super) fn dense<'a>(&self, weights: &'a [f32], minimal: bool) -> Dense<'a> {
         let taps = volume(self.kernel());
         let [d, h, w] = &self.extent;
-        let dense = Dense {
+        Dense {
             batch: self.batch,
             groups: self.groups,
             inputs: self.inputs,
@@ -82,8 +117,8 @@ impl Conv {
             weights,
             output_stride: self.inputs * taps,
             input_stride: taps,
-        };
-        dense.run(source, epilogue)
+            minimal,
+        }
     }
 
     /// `[batch, groups * inputs, ..]` from the output's gradient: the transposed convolution.
@@ -102,9 +137,16 @@ impl Conv {
         if let Some(winograd) = self.winograd(source, weights, true) {
             return winograd.run(source, epilogue);
         }
+        let minimal = self.is_paired(self.in_size(), LEAST_BACKWARD);
+        self.dense_transposed(weights, minimal)
+            .run(source, epilogue)
+    }
+
+    /// Its transpose by the dense kernel, in pairs of planes and rows where that may be.
+    pub(super) fn dense_transposed<'a>(&self, weights: &'a [f32], minimal: bool) -> Dense<'a> {
         let taps = volume(self.kernel());
         let [d, h, w] = &self.extent;
-        let dense = Dense {
+        Dense {
             batch: self.batch,
             groups: self.groups,
             inputs: self.outputs,
@@ -116,12 +158,18 @@ impl Conv {
             weights,
             output_stride: taps,
             input_stride: self.inputs * taps,
-        };
-        dense.run(source, epilogue)
+            minimal,
+        }
     }
 
-    /// Whether minimal filtering can compute this convolution and its gradients, and would save
-    /// time on `voxels` outputs or more.
+    /// Whether pairs of planes and rows save time on `voxels` outputs or more.
+    fn is_paired(&self, size: [usize; 3], voxels: usize) -> bool {
+        let filtering = Filtering::of([self.inputs, self.outputs]);
+        filtering != Filtering::None && self.batch * volume(size) >= voxels
+    }
+
+    /// Whether minimal filtering along all axes can compute this convolution and its gradients, and
+    /// would save time on `voxels` outputs or more.
     fn is_minimal(&self, size: [usize; 3], voxels: usize) -> bool {
         let fits = |axis: &Extent| axis.kernel == 3 && axis.stride == 1;
         let dilation = self.extent.map(|axis| axis.dilation);
@@ -131,7 +179,6 @@ impl Conv {
             .product();
         self.groups == 1
             && self.extent.iter().all(fits)
-            && self.inputs.min(self.outputs) >= LEAST_CHANNELS
             && self.batch * volume(size) >= voxels
             && is_worth(computed, volume(size))
     }
@@ -147,7 +194,9 @@ impl Conv {
             false => (self.out_size(), LEAST_VOXELS),
             true => (self.in_size(), LEAST_BACKWARD),
         };
-        let pays = self.is_minimal(out_size, voxels) && winograd::takes(source);
+        let pays = Filtering::of([self.inputs, self.outputs]) == Filtering::Three
+            && self.is_minimal(out_size, voxels)
+            && winograd::takes(source);
         pays.then(|| self.minimal(weights, transposed))
     }
 
@@ -188,7 +237,9 @@ impl Conv {
         if let Some(depthwise) = Depthwise::of(self) {
             return depthwise.weight_gradient(input, gradient);
         }
-        if self.is_minimal(self.out_size(), LEAST_BACKWARD) {
+        if self.inputs.min(self.outputs) >= LEAST_CHANNELS
+            && self.is_minimal(self.out_size(), LEAST_BACKWARD)
+        {
             return self.minimal_gradient().run(input, gradient);
         }
         let [d, h, w] = &self.extent;

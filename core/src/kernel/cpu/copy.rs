@@ -67,6 +67,16 @@ impl<'a> Copy<'a> {
         self.collect(0, 1, taps, |_, _| true);
     }
 
+    /// The taps of the width alone, for a copy of one phase.
+    pub(crate) fn taps_of_width(&self, block: usize) -> Vec<Tap> {
+        let taps = self.windows[2].taps.iter().enumerate();
+        taps.map(|(n, &(_, place))| Tap {
+            input: place,
+            weight: n * block,
+        })
+        .collect()
+    }
+
     /// Taps for the outputs of `plane`, without those that only read zeros there. Weights are
     /// `block` apart.
     pub(crate) fn taps(&self, plane: usize, block: usize, taps: &mut Vec<Tap>) {

@@ -4,6 +4,8 @@
 //! input with its zeros is copied into memory that fits the second-level cache, laid out so that
 //! every tap is a constant offset, and [`Machine::run`] does the rest.
 
+mod minimal;
+
 use super::copy::Copy;
 use super::epilogue::{Epilogue, Found, Output};
 use super::lattice::{Axis, Window};
@@ -45,11 +47,15 @@ pub(crate) struct Dense<'a> {
     pub(crate) output_stride: usize,
     /// From one input channel's weights to the next.
     pub(crate) input_stride: usize,
+    /// Whether outputs are computed in pairs along depth and height where that saves time.
+    pub(crate) minimal: bool,
 }
 
 /// Weights of one lattice, in the order in which tiles read them.
 struct Packed {
     taps: [Vec<usize>; 3],
+    /// Whether they are in points.
+    minimal: bool,
     /// First weight of each block of output channels, in the first group.
     starts: Vec<usize>,
     /// From one group to the next.
@@ -138,15 +144,23 @@ impl Dense<'_> {
                 for w in &self.axes[2] {
                     let axes = [d, h, w];
                     let taps = axes.map(|axis| axis.taps.clone());
-                    let packed = match packs.iter().position(|pack| pack.taps == taps) {
+                    let windows = axes.map(Window::new);
+                    let minimal = self.minimal
+                        && windows[..2].iter().all(minimal::fits)
+                        && !w.taps.is_empty()
+                        && minimal::is_worth([d.count, h.count]);
+                    let same = |pack: &Packed| pack.minimal == minimal && pack.taps == taps;
+                    let packed = match packs.iter().position(same) {
                         Some(index) => index,
                         None => {
-                            packs.push(self.pack(taps, &blocks));
+                            packs.push(self.pack(taps, minimal, &blocks));
                             packs.len() - 1
                         }
                     };
-                    let windows = axes.map(Window::new);
-                    let tile = self.tile(&machine, &axes, &windows);
+                    let mut tile = self.tile(&machine, &axes, &windows);
+                    if minimal {
+                        tile = tile.map(|outputs| outputs.next_multiple_of(2));
+                    }
                     lattices.push(Lattice {
                         axes,
                         windows,
@@ -167,8 +181,12 @@ impl Dense<'_> {
         }
     }
 
-    fn pack(&self, taps: [Vec<usize>; 3], blocks: &[[usize; 2]]) -> Packed {
-        let per_pair = taps.iter().map(Vec::len).product::<usize>();
+    fn pack(&self, taps: [Vec<usize>; 3], minimal: bool, blocks: &[[usize; 2]]) -> Packed {
+        let width = taps[2].len();
+        let per_pair = match minimal {
+            true => minimal::POINTS * width,
+            false => taps.iter().map(Vec::len).product::<usize>(),
+        };
         let group = self.outputs * self.inputs * per_pair;
         let all = volume(self.kernel);
         let offsets: Vec<usize> = taps[0]
@@ -188,18 +206,21 @@ impl Dense<'_> {
                 let from = g * group + first * self.inputs * per_pair;
                 // SAFETY: each task writes its own block.
                 let packed = unsafe { data.row(from, block * self.inputs * per_pair) };
+                let direct = offsets.len() * block;
+                let mut own = vec![0.0; if minimal { self.inputs * direct } else { 0 }];
+                let target = if minimal { &mut own[..] } else { &mut *packed };
                 for o in 0..block {
                     for i in 0..self.inputs {
                         let source = (first + o) * self.output_stride + i * self.input_stride;
                         let source = &weights[source..][..all];
-                        let target = packed[i * per_pair * block..]
-                            .iter_mut()
-                            .skip(o)
-                            .step_by(block);
+                        let target = target[i * direct..].iter_mut().skip(o).step_by(block);
                         for (value, &offset) in target.zip(&offsets) {
                             *value = source[offset];
                         }
                     }
+                }
+                if minimal {
+                    minimal::to_points(&own, self.inputs, width * block, packed);
                 }
             });
         };
@@ -207,6 +228,7 @@ impl Dense<'_> {
         let data = Lent::new(unsafe { filled(self.groups * group, write) });
         Packed {
             taps,
+            minimal,
             starts,
             group,
             data,
@@ -302,6 +324,14 @@ impl Dense<'_> {
     }
 }
 
+/// Where rows of sums belong: of a sample's channels, a lattice's planes and rows.
+struct Place {
+    channel: usize,
+    plane: usize,
+    /// The first, and that after the last.
+    rows: [usize; 2],
+}
+
 /// How the outputs of one plane of a tile are computed: row by row where rows fill vectors, the
 /// plane as one run otherwise.
 struct Runs {
@@ -358,6 +388,9 @@ impl Plan<'_> {
         let dense = self.dense;
         let lattice = &self.lattices[task.lattice];
         let pack = &self.packs[lattice.packed];
+        if pack.minimal {
+            return self.run_minimal(task, source, epilogue, output, found);
+        }
         let copy = Copy::new(
             lattice.windows.each_ref(),
             task.depth,
@@ -422,7 +455,11 @@ impl Plan<'_> {
                     }
                     let sums = sums.chunks_exact_mut(runs.len);
                     for ((o, sums), moments) in (first..last).zip(sums).zip(&mut moments) {
-                        let place = [group * dense.outputs + o, task.depth[0] + plane];
+                        let place = Place {
+                            channel: group * dense.outputs + o,
+                            plane: task.depth[0] + plane,
+                            rows: task.height,
+                        };
                         self.store(task, place, (sums, moments), runs.row, epilogue, output);
                     }
                 }
@@ -436,12 +473,16 @@ impl Plan<'_> {
         });
     }
 
-    /// Finishes and writes the sums of one output channel and plane, rows `pitch` apart, and adds
-    /// to their moments where those are wanted.
+    /// Finishes and writes the sums of some rows, `pitch` apart, and adds to their moments where
+    /// those are wanted.
     fn store(
         &self,
         task: &Task,
-        [channel, plane]: [usize; 2],
+        Place {
+            channel,
+            plane,
+            rows: [first, last],
+        }: Place,
         (sums, moments): (&mut [f32], &mut Moments),
         pitch: usize,
         epilogue: &Epilogue<'_>,
@@ -453,7 +494,7 @@ impl Plan<'_> {
         let index = sample * dense.groups * dense.outputs + channel;
         let z = depth.out_base + depth.out_step * plane;
         let [size_d, size_h, size_w] = dense.out_size;
-        for (row, h) in (task.height[0]..task.height[1]).enumerate() {
+        for (row, h) in (first..last).enumerate() {
             let y = height.out_base + height.out_step * h;
             let at = ((index * size_d + z) * size_h + y) * size_w + width.out_base;
             let values = &mut sums[row * pitch..][..width.count];
@@ -462,8 +503,7 @@ impl Plan<'_> {
             unsafe { output.write(at, width.out_step, values) };
         }
         if epilogue.moments {
-            let rows = task.height[1] - task.height[0];
-            moments.merge(Moments::of_rows(sums, [rows, pitch, width.count]));
+            moments.merge(Moments::of_rows(sums, [last - first, pitch, width.count]));
         }
     }
 

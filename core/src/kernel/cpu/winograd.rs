@@ -25,6 +25,7 @@ pub(crate) use gather::Line;
 use gather::{Combination, Gather, Map, merge};
 use plan::{Grid, Lanes, Task};
 use transform::{POINTS, Reads, ToOutputs, ToPoints};
+pub(super) use transform::{outputs, window};
 pub(crate) use weight::WeightGradient;
 
 /// Planes of a window for each plane of points.

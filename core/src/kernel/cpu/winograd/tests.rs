@@ -28,10 +28,14 @@ impl Random {
     /// A convolution of kernel 3 and stride 1.
     fn conv(&mut self) -> Conv {
         loop {
-            let extent = std::array::from_fn(|_| {
+            let extent = std::array::from_fn(|axis| {
                 let dilation = [1, 1, 1, 2, 3, 4, 8, 17][self.below(8)];
                 let (low, high) = (self.below(2 * dilation + 2), self.below(2 * dilation + 2));
-                let input = 1 + self.below(11);
+                let mut input = 1 + self.below(11);
+                if axis == 2 && self.below(8) == 0 {
+                    // Wide enough for a pass a row.
+                    input += 64;
+                }
                 Extent {
                     input,
                     output: (input + low + high).saturating_sub(2 * dilation),
@@ -132,6 +136,13 @@ fn outputs_and_gradients_are_those_of_the_definition() {
             .minimal(&weights, true)
             .run(&conv.output(&pull), &plain);
         assert_close("data gradient", &conv, &data.values, &dx);
+        for minimal in [false, true] {
+            let dense = conv.dense(&weights, minimal).run(&conv.input(&x), &plain);
+            assert_close("dense output", &conv, &dense.values, &y);
+            let dense = conv.dense_transposed(&weights, minimal);
+            let dense = dense.run(&conv.output(&pull), &plain);
+            assert_close("dense data gradient", &conv, &dense.values, &dx);
+        }
         let weight = conv.minimal_gradient().run(&x, &pull);
         assert_close("weight gradient", &conv, &weight, &dw);
     }
@@ -178,11 +189,17 @@ fn joined_and_mapped_inputs_are_read_as_their_values() {
             moments: true,
             ..Epilogue::default()
         };
-        let output = conv.minimal(&weights, false).run(&source, &moments);
-        assert_close("output", &conv, &output.values, &y);
+        let outputs = [
+            conv.minimal(&weights, false).run(&source, &moments),
+            conv.dense(&weights, true).run(&source, &moments),
+        ];
+        for output in &outputs {
+            assert_close("output", &conv, &output.values, &y);
+        }
         let voxels = volume(conv.out_size());
-        let moments = output.moments.expect("moments were wanted");
-        for (y, moments) in y.chunks_exact(voxels).zip(moments) {
+        let moments = outputs.map(|output| output.moments.expect("moments were wanted"));
+        let ys = y.chunks_exact(voxels).cycle();
+        for (y, moments) in ys.zip(moments.iter().flatten()) {
             let mean = y.iter().sum::<f64>() / voxels as f64;
             let variance = y.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / voxels as f64;
             let [origin, scale, shift] = moments.map(1e-5, 1.0, 0.0);

@@ -10,7 +10,7 @@ pub(crate) const POINTS: usize = 16;
 
 /// Window of four values to four points: the data's transform.
 #[inline(always)]
-fn window<S: Simd>([a, b, c, d]: [Vector<S, f32>; 4]) -> [Vector<S, f32>; 4] {
+pub(in super::super) fn window<S: Simd>([a, b, c, d]: [Vector<S, f32>; 4]) -> [Vector<S, f32>; 4] {
     [a - c, b + c, c - b, b - d]
 }
 
@@ -23,7 +23,7 @@ fn pair<S: Simd>(a: Vector<S, f32>, b: Vector<S, f32>) -> [Vector<S, f32>; 4] {
 
 /// Four points to two outputs.
 #[inline(always)]
-fn outputs<S: Simd>([a, b, c, d]: [Vector<S, f32>; 4]) -> [Vector<S, f32>; 2] {
+pub(in super::super) fn outputs<S: Simd>([a, b, c, d]: [Vector<S, f32>; 4]) -> [Vector<S, f32>; 2] {
     [a + (b + c), (b - c) - d]
 }
 
