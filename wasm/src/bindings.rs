@@ -7,22 +7,21 @@ compile_error!("a module is built for one device: with `cpu` or `webgpu`, not bo
 
 #[cfg(feature = "cpu")]
 mod cpu;
+mod pieces;
 #[cfg(feature = "webgpu")]
 mod webgpu;
 
-use std::ops::ControlFlow;
 use std::panic;
 use std::rc::Rc;
 
-use amaes_core::infer::{Host, InferError, Output, Progress, Rows};
 use amaes_core::label::LabelTable;
 use burn::tensor::Device;
-use js_sys::{Array, Float32Array, Function, JSON, Promise, Reflect, Uint8Array, Uint16Array};
+use js_sys::{Function, JSON, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 
 #[cfg(feature = "cpu")]
 use self::cpu::open;
+use self::pieces::{Page, PieceHelper, PieceInput, PieceOutput};
 #[cfg(feature = "webgpu")]
 use self::webgpu::open;
 use crate::error::{Error, ErrorKind};
@@ -338,91 +337,6 @@ impl Run {
     }
 }
 
-/// What a piece reads.
-#[wasm_bindgen]
-pub struct PieceInput {
-    values: Vec<f32>,
-    shape: [usize; 3],
-}
-
-#[wasm_bindgen]
-impl PieceInput {
-    /// `[channels, x, y, z]`, last axis fastest.
-    #[wasm_bindgen(getter)]
-    pub fn values(&self) -> Float32Array {
-        Float32Array::from(self.values.as_slice())
-    }
-
-    /// Voxels along x, y and z.
-    #[wasm_bindgen(getter)]
-    pub fn shape(&self) -> Vec<u32> {
-        self.shape.map(|n| n as u32).to_vec()
-    }
-}
-
-/// What a piece gave.
-#[wasm_bindgen]
-pub struct PieceOutput(Output);
-
-#[wasm_bindgen]
-impl PieceOutput {
-    /// One from another module.
-    #[wasm_bindgen(constructor)]
-    pub fn new(classes: Option<Vec<u16>>, logits: Option<Vec<f32>>) -> PieceOutput {
-        Self(match classes {
-            Some(classes) => Output::Classes(classes),
-            None => Output::Logits(logits.unwrap_or_default()),
-        })
-    }
-
-    /// Classes, where it gave those.
-    #[wasm_bindgen(getter)]
-    pub fn classes(&self) -> Option<Uint16Array> {
-        match &self.0 {
-            Output::Classes(classes) => Some(Uint16Array::from(classes.as_slice())),
-            Output::Logits(_) => None,
-        }
-    }
-
-    /// Logits, where it gave those.
-    #[wasm_bindgen(getter)]
-    pub fn logits(&self) -> Option<Float32Array> {
-        match &self.0 {
-            Output::Logits(logits) => Some(Float32Array::from(logits.as_slice())),
-            Output::Classes(_) => None,
-        }
-    }
-}
-
-/// Runs pieces for another module.
-#[wasm_bindgen]
-pub struct PieceHelper(Helper);
-
-#[wasm_bindgen]
-impl PieceHelper {
-    /// Runs a piece on what the other module's `pieceInput` gave, as `runPiece` does.
-    ///
-    /// # Errors
-    ///
-    /// Of the kinds `device` and `cancelled`.
-    pub async fn run(
-        &self,
-        piece: u32,
-        values: Vec<f32>,
-        shape: Vec<u32>,
-        on_progress: Function,
-        exchange: Option<Function>,
-    ) -> Result<PieceOutput, Error> {
-        let shape = edges(&shape)?;
-        let mut page = Page {
-            on_progress,
-            exchange,
-        };
-        let output = self.0.run(piece as usize, &values, shape, &mut page);
-        Ok(PieceOutput(output.await?))
-    }
-}
-
 /// A label map from a file.
 #[wasm_bindgen]
 pub struct Labels(LabelMap);
@@ -496,44 +410,4 @@ fn edges(shape: &[u32]) -> Result<[usize; 3], Error> {
 fn written(value: &impl serde::Serialize) -> Result<String, Error> {
     serde_json::to_string(value)
         .map_err(|e| Error::new(ErrorKind::Order, e.to_string(), "Please report this."))
-}
-
-/// The page, which is told of progress, and gives rows to other modules and takes theirs.
-struct Page {
-    on_progress: Function,
-    exchange: Option<Function>,
-}
-
-impl Host for Page {
-    const AWAITS: bool = true;
-
-    async fn progress(&mut self, progress: Progress) -> ControlFlow<()> {
-        let share = progress.done as f64 / progress.total as f64;
-        let told = self.on_progress.call1(&JsValue::NULL, &share.into());
-        match settled(told).await {
-            Ok(answer) if answer != JsValue::FALSE => ControlFlow::Continue(()),
-            _ => ControlFlow::Break(()),
-        }
-    }
-
-    async fn exchange(&mut self, rows: Rows) -> Result<Rows, InferError> {
-        let Some(exchange) = &self.exchange else {
-            return Err(InferError::Device("a piece without its neighbours".into()));
-        };
-        let array = |values: Option<Vec<f32>>| match values {
-            Some(values) => Float32Array::from(values.as_slice()).into(),
-            None => JsValue::UNDEFINED,
-        };
-        let [first, last] = rows.map(array);
-        let theirs = settled(exchange.call2(&JsValue::NULL, &first, &last)).await;
-        // Why is known to the page, which stopped it.
-        let theirs = Array::from(&theirs.map_err(|_| InferError::Cancelled)?);
-        let values = |side| theirs.get(side).dyn_into().ok();
-        Ok([0, 1].map(|side| values(side).map(|array: Float32Array| array.to_vec())))
-    }
-}
-
-/// What a function gave, once it is there.
-async fn settled(given: Result<JsValue, JsValue>) -> Result<JsValue, JsValue> {
-    JsFuture::from(Promise::resolve(&given?)).await
 }
