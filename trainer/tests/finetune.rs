@@ -342,6 +342,66 @@ fn half_precision_learns_the_same() {
 }
 
 #[test]
+fn other_datasets_have_their_share() {
+    let bench = Bench::new(3);
+    let table = bench.folder.path().join("data/others.csv");
+    let row = |n| format!("o{n},imagesTr/c0{n}_0000.nii.gz,labelsTr/c0{n}.nii.gz\n");
+    let write = |rows: &[usize]| {
+        let rows: String = rows.iter().copied().map(row).collect();
+        fs::write(&table, format!("id,T1w,label\n{rows}")).expect("written");
+    };
+    write(&[0, 2]);
+    let data = format!("also.other.data.path={}", table.display());
+    let also = [
+        "also.other.share=0.5",
+        "also.other.data.layout=csv",
+        &data,
+        "augment.preset=none",
+    ];
+    let with = |more: &[&'static str]| [&also[..], more].concat();
+    let shown = ok(bench.command("one", &with(&[])).arg("--plain"));
+    assert!(shown.contains("2 cases of `other`"), "{shown}");
+    let little = with(&["loader.threads=4", "loader.memory_mib=0.6"]);
+    ok(&mut bench.command("little", &little));
+    assert!(
+        model(&bench.run("one")) == model(&bench.run("little")),
+        "threads or memory change the weights"
+    );
+    ok(&mut bench.command("alone", &["augment.preset=none"]));
+    assert_ne!(steps(&bench.run("one")), steps(&bench.run("alone")));
+    let split = fs::read(bench.run("one").join("split.json")).expect("a split");
+    let split: Value = serde_json::from_slice(&split).expect("JSON");
+    assert_eq!(split["also"]["other"], serde_json::json!(["o0", "o2"]));
+
+    // A run goes on with the cases that it began with, or not at all.
+    write(&[0, 1]);
+    fails(
+        &mut resume(&bench.run("one")),
+        &["split.json", "other cases"],
+    );
+    write(&[]);
+    fails(
+        &mut bench.command("x", &also),
+        &["others.csv", "no labelled case"],
+    );
+    write(&[0]);
+    for (set, names) in [
+        ("also.other.share=0", ["also", "`other`"]),
+        ("also.other.share=1", ["also", "`data`"]),
+        (
+            "also.other.data.classes=[\"none\", \"cake\"]",
+            ["`other`", "cake"],
+        ),
+        (
+            "also.other.data.sites=[\"here\"]",
+            ["`other`", "data.sites"],
+        ),
+    ] {
+        fails(&mut bench.command("x", &with(&[set])), &names);
+    }
+}
+
+#[test]
 fn a_run_ends_when_it_gets_no_better() {
     let bench = Bench::new(3);
     let set = [

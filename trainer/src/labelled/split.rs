@@ -74,6 +74,9 @@ pub struct Split {
     pub validation: Vec<String>,
     /// To test on.
     pub test: Vec<String>,
+    /// To train on as well: the cases of other datasets, by the name of each dataset.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub also: BTreeMap<String, Vec<String>>,
 }
 
 /// Divides the cases of a dataset. All cases of a subject are in one part, or in none where
@@ -137,6 +140,7 @@ pub fn split(dataset: &Dataset, config: &SplitConfig) -> Result<Split> {
         train: of(&train),
         validation: of(&validation),
         test: of(&test),
+        also: BTreeMap::new(),
     })
 }
 

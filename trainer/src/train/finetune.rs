@@ -19,14 +19,15 @@ use amaes_core::preprocess::Plan;
 use burn::tensor::{Device, Tensor};
 
 pub use self::config::{
-    FinetuneConfig, LoaderConfig, ModelConfig, PatchConfig, Rates, Select, TrainingConfig, Transfer,
+    AlsoConfig, FinetuneConfig, LoaderConfig, ModelConfig, PatchConfig, Rates, Select,
+    TrainingConfig, Transfer,
 };
 pub use self::sample::{Batch, Sample};
 pub use self::stream::Stream;
 
 use self::cases::{Cases, MOST_CLASSES};
 use self::origin::Origin;
-use self::sample::Sampler;
+use self::sample::{Sampler, Set};
 use self::stream::Ahead;
 use super::checkpoint::Checkpoint;
 use super::error::{Result, TrainError};
@@ -39,7 +40,7 @@ use super::sections::{on_device, patch_size};
 use super::step::Learner;
 use super::task::{Common, Selection, Settings, Task};
 use crate::error::WithPath;
-use crate::labelled::{self, Dataset, Split};
+use crate::labelled::{self, Dataset, LabelledError, Split};
 use crate::model;
 
 /// The file within a run's folder that says which cases are trained, validated and tested on.
@@ -58,6 +59,8 @@ pub struct Finetuning {
     plan: Plan,
     labels: LabelTable,
     cases: Arc<Cases>,
+    /// Cases of other datasets, that are only trained on.
+    also: Vec<Set>,
     /// Places in the dataset.
     train: Vec<usize>,
     validation: Vec<usize>,
@@ -104,7 +107,12 @@ pub fn run_from(
 ) -> Result<Ended> {
     on_device(config.training.precision, &config.run, &setting.device)?;
     let dataset = Dataset::open(&config.data)?;
-    let split = labelled::split(&dataset, &config.split)?;
+    let mut split = labelled::split(&dataset, &config.split)?;
+    let also = also(config, &dataset)?;
+    for (name, dataset) in config.also.keys().zip(&also) {
+        let ids = dataset.cases.iter().map(|c| c.id.clone()).collect();
+        split.also.insert(name.clone(), ids);
+    }
     if from.is_some() {
         same_split(&split, &config.folder().join(SPLIT))?;
     }
@@ -115,7 +123,7 @@ pub fn run_from(
     };
     let unlabelled = dataset.unlabelled.len();
     let (spec, plan) = (origin.spec.clone(), origin.plan.clone());
-    let task = Finetuning::new(config.clone(), dataset, &split, spec, plan)?;
+    let task = Finetuning::new(config.clone(), dataset, also, &split, spec, plan)?;
     let step = from.map_or(0, |f| f.state.step);
     let mut source = task.stream(setting.exchange, step)?;
     let mut run = match from {
@@ -123,6 +131,33 @@ pub fn run_from(
         None => Run::begin(task, first(origin, &split, unlabelled)?, setting)?,
     };
     run.go(&mut source)
+}
+
+/// The datasets of `also`, in its order.
+fn also(config: &FinetuneConfig, dataset: &Dataset) -> Result<Vec<Dataset>> {
+    let open = |(name, also): (&String, &AlsoConfig)| {
+        let mut data = also.data.clone();
+        if data.channels.is_empty() {
+            data.channels.clone_from(&dataset.channels);
+        }
+        if data.classes.is_empty() {
+            data.classes.clone_from(&dataset.classes);
+        }
+        let bad = |message: String| TrainError::config("also", format!("`{name}`: {message}"));
+        let other = Dataset::open(&data).map_err(|error| match error {
+            LabelledError::Config { field, message } => bad(format!("{field}: {message}")),
+            error => error.into(),
+        })?;
+        let same = other.channels.len() == dataset.channels.len();
+        if !same || other.classes != dataset.classes {
+            return Err(bad(format!(
+                "channels {:?} and classes {:?}; those of `data` are {:?} and {:?}",
+                other.channels, other.classes, dataset.channels, dataset.classes
+            )));
+        }
+        Ok(other)
+    };
+    config.also.iter().map(open).collect()
 }
 
 /// What a run begins with and keeps in its folder.
@@ -135,6 +170,12 @@ fn first(origin: Origin, split: &Split, unlabelled: usize) -> Result<First> {
         split.validation.len(),
         split.test.len()
     )];
+    for (name, cases) in &split.also {
+        notes.push(format!(
+            "{} cases of `{name}` to train on as well",
+            cases.len()
+        ));
+    }
     if unlabelled > 0 {
         notes.push(format!(
             "{unlabelled} images have no labels and are left out"
@@ -166,7 +207,8 @@ fn same_split(split: &Split, path: &Path) -> Result<()> {
 }
 
 impl Finetuning {
-    /// Finetuning of a network on images that are prepared by `plan`.
+    /// Finetuning of a network on images that are prepared by `plan`: on those of `dataset` that
+    /// `split` names, and on all of `also`, the datasets of the configuration's field.
     ///
     /// # Errors
     ///
@@ -175,6 +217,7 @@ impl Finetuning {
     pub fn new(
         config: FinetuneConfig,
         dataset: Dataset,
+        also: Vec<Dataset>,
         split: &Split,
         spec: Spec,
         plan: Plan,
@@ -208,11 +251,24 @@ impl Finetuning {
         let (train, validation) = (places(&split.train), places(&split.validation));
         let memory = config.loader.memory_mib;
         let memory = memory.or_else(|| Some(memory::total_mib()? / 2.0));
-        let memory = (memory.unwrap_or(MEMORY_MIB) * f64::from(1 << 20)) as u64;
+        let memory = memory.unwrap_or(MEMORY_MIB) * f64::from(1 << 20);
+        let all: usize = also.iter().chain([&dataset]).map(|d| d.cases.len()).sum();
+        let cases = |dataset: Dataset| {
+            let memory = memory * dataset.cases.len() as f64 / all as f64;
+            Arc::new(Cases::new(dataset, plan.clone(), memory as u64))
+        };
+        let shares = config.also.values().map(|also| also.share);
+        let also = shares.zip(also).map(|(share, dataset)| Set {
+            share,
+            from: (0..dataset.cases.len()).collect(),
+            cases: cases(dataset),
+        });
+        let (also, cases) = (also.collect(), cases(dataset));
         Ok(Self {
             rates: config.rates(),
             steps: config.steps(),
-            cases: Arc::new(Cases::new(dataset, plan.clone(), memory)),
+            also,
+            cases,
             config,
             spec,
             plan,
@@ -228,8 +284,13 @@ impl Finetuning {
     ///
     /// [`TrainError::Config`] when the batch is not the processes' to share.
     pub fn stream(&self, exchange: &dyn Exchange, step: u64) -> Result<Stream> {
-        let sampler = Sampler {
+        let own = Set {
+            share: 1.0 - self.also.iter().map(|set| set.share).sum::<f64>(),
             from: self.train.clone(),
+            cases: self.cases.clone(),
+        };
+        let sampler = Sampler {
+            sets: [own].into_iter().chain(self.also.iter().cloned()).collect(),
             foreground: self.config.patch.foreground,
             ..self.sampler(self.config.augment.clone())?
         };
@@ -251,8 +312,7 @@ impl Finetuning {
         let pipeline =
             Pipeline::new(augment).map_err(|e| TrainError::config("augment", e.to_string()))?;
         Ok(Sampler {
-            cases: self.cases.clone(),
-            from: Vec::new(),
+            sets: Vec::new(),
             pipeline,
             patch: self.config.patch.size,
             foreground: 1.0,
@@ -272,12 +332,13 @@ impl Task for Finetuning {
     }
 
     fn common(&self) -> Common<'_> {
+        let also: usize = self.also.iter().map(|set| set.from.len()).sum();
         Common {
             run: &self.config.run,
             output: &self.config.output,
             patch: self.config.patch.size,
             batch: self.config.patch.batch,
-            volumes: self.train.len() as u64,
+            volumes: (self.train.len() + also) as u64,
         }
     }
 

@@ -217,6 +217,31 @@ fn axes_multiply() {
 }
 
 #[test]
+fn made_data_may_be_trained_on_beside_others() {
+    let bench = Bench::new();
+    let matrix = |seed: u64, path: &str| {
+        let made = format!("[synth.made]\ncount = 3\nsites = [\"c\"]\nseed = {seed}\n");
+        let also = format!("also.made = {{ share = 0.5, data.path = \"{path}\" }}");
+        let training = "training.steps = 20";
+        let text = MATRIX.replacen(training, &format!("{training}\n{also}"), 1);
+        bench.matrix(&format!("{text}{made}"))
+    };
+    let plan = |seed| Plan::read(&matrix(seed, "@made")).unwrap_or_else(|e| panic!("{e}"));
+    let (one, other) = (plan(1), plan(2));
+    for cell in &one.cells {
+        let also = &cell.finetune.also["made"];
+        assert_eq!(also.data.path, one.data[0].path());
+        assert!(cell.needs.contains(&0));
+    }
+    // What determines the data determines the cell.
+    for (name, id) in ids(&one) {
+        assert_ne!(ids(&other)[&name], id);
+    }
+    let error = Plan::read(&matrix(1, "@cake")).expect_err("none of that name");
+    assert!(error.to_string().contains("cake"), "{error}");
+}
+
+#[test]
 fn mistakes_are_named() {
     let bench = Bench::new();
     for (from, to, expected) in [

@@ -228,6 +228,17 @@ impl Expansion {
             needs.extend(self.resolve(&mut determined, path, Meaning::Identity)?);
             self.resolve(&mut table, path, Meaning::Place)?;
         }
+        for (table, meaning) in [
+            (&mut determined, Meaning::Identity),
+            (&mut table, Meaning::Place),
+        ] {
+            let also = table.get_mut("also").and_then(toml::Value::as_table_mut);
+            for also in also.into_iter().flat_map(|also| also.iter_mut()) {
+                if let Some(also) = also.1.as_table_mut() {
+                    needs.extend(self.resolve(also, DATA, meaning)?);
+                }
+            }
+        }
         let read = |table: Table| {
             FinetuneConfig::from_table(table, &self.path)
                 .map_err(|e| ExperimentError::train(&name, e))

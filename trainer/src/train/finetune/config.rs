@@ -1,6 +1,7 @@
 //! The configuration of finetuning: a TOML file, every field of which has the reference's value
 //! where it is left out (AMAES, `src/train.py`).
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use amaes_core::augment::{AugmentConfig, Preset};
@@ -26,6 +27,9 @@ pub struct FinetuneConfig {
     pub run: RunConfig,
     /// The labelled images.
     pub data: DatasetConfig,
+    /// Other labelled images that are trained on beside them, by a name of the user's.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub also: BTreeMap<String, AlsoConfig>,
     /// Which of them are trained on, validated on and left to be tested on.
     pub split: SplitConfig,
     /// The network, and the weights that it begins with.
@@ -44,6 +48,16 @@ pub struct FinetuneConfig {
     pub optimizer: AdamWConfig,
     /// What is written, and when.
     pub output: OutputConfig,
+}
+
+/// Labelled images that are only trained on: `split` divides those of `data` alone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AlsoConfig {
+    /// Probability that a sample is of one of them.
+    pub share: f64,
+    /// Where they are; channels and classes are those of the other dataset where they are left out.
+    pub data: DatasetConfig,
 }
 
 /// The network, and the weights that it begins with.
@@ -178,6 +192,7 @@ impl Default for FinetuneConfig {
                 ..RunConfig::default()
             },
             data: DatasetConfig::default(),
+            also: BTreeMap::new(),
             split: SplitConfig::default(),
             model: ModelConfig::default(),
             patch: PatchConfig::default(),
@@ -349,6 +364,15 @@ impl FinetuneConfig {
         self.run.validate()?;
         let given = !self.data.path.as_os_str().is_empty();
         check("data.path", given, || "no dataset is given".into())?;
+        for (name, also) in &self.also {
+            check("also", also.share > 0.0, || {
+                format!("`{name}`: share {}; more than 0", also.share)
+            })?;
+        }
+        let shares: f64 = self.also.values().map(|also| also.share).sum();
+        check("also", shares < 1.0, || {
+            format!("shares of {shares} together: `data` has what they leave of 1")
+        })?;
         let p = &self.patch;
         check("patch.batch", (1..=65_536).contains(&p.batch), || {
             p.batch.to_string()

@@ -51,12 +51,21 @@ impl Batch {
     }
 }
 
+/// Cases that are equally likely.
+#[derive(Clone, Debug)]
+pub(super) struct Set {
+    /// Probability that a sample is of one of them.
+    pub(super) share: f64,
+    pub(super) cases: Arc<Cases>,
+    /// Which cases, by their places in the dataset.
+    pub(super) from: Vec<usize>,
+}
+
 /// Draws the samples of a run: each depends on the seed and its number alone.
 #[derive(Debug)]
 pub(super) struct Sampler {
-    pub(super) cases: Arc<Cases>,
-    /// The cases to draw from, by their places in the dataset.
-    pub(super) from: Vec<usize>,
+    /// The cases to draw from.
+    pub(super) sets: Vec<Set>,
     pub(super) pipeline: Pipeline,
     pub(super) patch: [usize; 3],
     /// Probability that a patch is centred on foreground.
@@ -68,10 +77,12 @@ impl Sampler {
     /// The `number`th sample of the run.
     pub(super) fn sample(&self, number: u64) -> Result<Sample> {
         let mut random = Random::new(self.seed, number);
-        let Some(last) = self.from.len().checked_sub(1) else {
+        let shares = self.sets.iter().map(|set| set.share);
+        let set = self.sets.get(one_of(shares, &mut random));
+        let Some((set, last)) = set.and_then(|s| Some((s, s.from.len().checked_sub(1)?))) else {
             return Err(TrainError::config("split", "there is no case to draw from"));
         };
-        let case = self.cases.get(self.from[random.whole(0, last)])?;
+        let case = set.cases.get(set.from[random.whole(0, last)])?;
         self.of(&case, &mut random)
     }
 
@@ -129,6 +140,20 @@ impl Sampler {
     }
 }
 
+/// The place of one of some shares, which sum to 1, by their sizes. Nothing is drawn where there
+/// is but one.
+fn one_of(shares: impl ExactSizeIterator<Item = f64>, random: &mut Random) -> usize {
+    let last = shares.len().saturating_sub(1);
+    let mut left = 1.0;
+    for (place, share) in shares.take(last).enumerate() {
+        if random.happens(share / left) {
+            return place;
+        }
+        left -= share;
+    }
+    last
+}
+
 /// Appends the box of `size` voxels at `start` of a volume, first axis fastest; `outside` where it
 /// is not within the volume.
 fn cut<T: Copy>(
@@ -160,6 +185,23 @@ fn cut<T: Copy>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sets_are_drawn_by_their_shares() {
+        let mut counts = [0; 3];
+        for number in 0..10_000 {
+            let shares = [0.5, 0.2, 0.3].into_iter();
+            counts[one_of(shares, &mut Random::new(1, number))] += 1;
+        }
+        // Four standard deviations of a count are 200 at most.
+        for (count, expected) in counts.into_iter().zip([5000, 2000, 3000]) {
+            assert!(i32::abs_diff(count, expected) < 200, "{counts:?}");
+        }
+        // Runs of one dataset go on as before there could be others.
+        let (mut drawn, mut fresh) = (Random::new(1, 1), Random::new(1, 1));
+        assert_eq!(one_of([1.0].into_iter(), &mut drawn), 0);
+        assert_eq!(drawn.seed(), fresh.seed());
+    }
 
     #[test]
     fn boxes_reach_beyond_the_volume() {
