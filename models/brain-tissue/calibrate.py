@@ -1,18 +1,17 @@
 """Shifts one class of a network so that its volume is right on labelled images.
 
-    python calibrate.py --weights RUN/model.safetensors --tree DATA/tree --output calibrated.safetensors
+    python calibrate.py --weights RUN/model.safetensors --table REAL/T1w.csv --output calibrated.safetensors
 
 Where a network is unsure, a loss of overlap lets it prefer the larger of two classes: here grey to
 white matter. A number added to the bias of the last layer corrects that. It is found on images of
-TREE, made by `amaes synth` of the heads of training (every so many-th, `--images` of them), so that the
-class (`--label`) has as many voxels as in the true labels. `amaes import` makes the result a model.
-Needs numpy, nibabel and safetensors.
+training, those of TABLE that `real.py` writes, so that the class (`--label`) has as many voxels as in
+their labels. `amaes import` makes the result a model. Needs numpy, nibabel and safetensors.
 """
 
 import argparse
+import csv
 import subprocess
 import tempfile
-import tomllib
 from pathlib import Path
 
 import nibabel as nib
@@ -25,23 +24,10 @@ PLAN = Path(__file__).with_name("plan_fine.json")
 STEP = 0.4
 
 
-def classes():
-    """The class of each label of the trees, as in finetuning."""
-    recipe = tomllib.loads(Path(__file__).parent.with_suffix(".toml").read_text())
-    mapped = recipe["finetune"]["data"]["map"]
-    table = np.zeros(1 + max(map(int, mapped)), np.uint8)
-    for label, value in mapped.items():
-        table[int(label)] = value
-    return table
-
-
-def subjects(tree, count):
-    """Images and label maps, evenly from all of the tree."""
-    folders = sorted(tree.glob("sub-*"))
-    for folder in folders[:: max(1, len(folders) // count)][:count]:
-        [image] = folder.glob("anat/*.nii.gz")
-        [labels] = (tree / "derivatives/labels" / folder.name).glob("anat/*_dseg.nii.gz")
-        yield image, labels
+def pairs(table):
+    """Images and their labels; paths are relative to the table's folder."""
+    with table.open(newline="") as file:
+        return [(table.parent / row["image"], table.parent / row["label"]) for row in csv.DictReader(file)]
 
 
 def found(args, weights, images, folder):
@@ -64,16 +50,14 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--tree", type=Path, required=True)
+    parser.add_argument("--table", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--label", type=int, default=2)
-    parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--amaes", type=Path, default=Path("target/release/amaes"))
     args = parser.parse_args()
     weights = load_file(args.weights)
-    table = classes()
-    images, maps = zip(*subjects(args.tree, args.images))
-    true = sum(np.count_nonzero(table[np.asarray(nib.load(m).dataobj)] == args.label) for m in maps)
+    images, labels = zip(*pairs(args.table))
+    true = sum(np.count_nonzero(np.asarray(nib.load(file).dataobj) == args.label) for file in labels)
 
     def shifted(by):
         bias = weights[BIAS].copy()
