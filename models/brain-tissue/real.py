@@ -20,6 +20,8 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
+from published import LARGEST, MAJORITY, MASK, STRUCTURES, segment, tissue
+
 # Folder of the clone: repository, commit.
 SOURCES = {
     "structural": ("datalad/example-dicom-structural", "f077bcc8d502ce8155507bd758cb3b7ccc887f40"),
@@ -48,20 +50,6 @@ MARGIN = 3
 # SHA-256 of all images, one after the other in the order that they are read in.
 SUM = "daf93018c9bdef642b0de19e865bf2dc10b6aa5e08f57393e02acfefaeda1070"
 
-WEIGHTS = {
-    "mindgrab": "niivue-tinygrad/net_mindgrab.safetensors",
-    "robust_tissue": "niivue-tinygrad/net_robust_tissue.safetensors",
-    "tissue_fast": "niivue-tinygrad/net_tissue_fast.safetensors",
-    "model18cls": "brainchop/model18cls",
-}
-# Values of grey and of white matter.
-TISSUE = {
-    "robust_tissue": ([1], [2]),
-    "tissue_fast": ([2], [1]),
-    "model18cls": ([2, 7, 8, 9, 10, 14, 15, 16], [1]),
-}
-# In model18cls: cerebellum, brainstem, ventral diencephalon.
-HIND = [5, 6, 13, 17]
 OUTSIDE, CORTEX, WHITE, FLUID, DEEP_GREY, CEREBELLUM, BRAINSTEM = range(7)
 # The classes of model18cls's.
 CLASSES = np.zeros(18, np.uint8)
@@ -69,46 +57,33 @@ CLASSES[1], CLASSES[[2, 14, 15]], CLASSES[[3, 4, 11, 12]] = WHITE, CORTEX, FLUID
 CLASSES[[7, 8, 9, 10, 16]], CLASSES[[5, 6]], CLASSES[[13, 17]] = DEEP_GREY, CEREBELLUM, BRAINSTEM
 
 
-def segment(args, model, image, out, *options):
-    if not out.is_file():
-        out.parent.mkdir(parents=True, exist_ok=True)
-        command = [args.amaes, "segment", "--model", model, "--input", image, "--output", out]
-        subprocess.run([str(part) for part in (*command, "--quiet", *options)], check=True)
-    return np.asarray(nib.load(out).dataobj)
-
-
 def labels(args, head, image):
     """Classes of `labels.json`, on the grid of the image."""
     volume = nib.load(image)
-    found = {
-        name: segment(args, args.shared / "weights" / file, image, args.out / f"parts/{head}.{name}.nii.gz")
-        for name, file in WEIGHTS.items()
-    }
-    ours = args.out / f"parts/{head}.fifth.nii.gz"
-    ours = segment(args, args.model, image, ours, "--keep", "largest").astype(np.uint8)
-    structures = found["model18cls"]
-    cerebrum = ~np.isin(structures, HIND)
+    parts = args.out / "parts"
 
-    def two_of_three(which):
-        votes = [np.isin(found[name], values[which]) for name, values in TISSUE.items()]
-        return (np.sum(votes, 0) >= 2) & cerebrum & ((ours > 0) | (found["mindgrab"] > 0))
+    def published(name, file):
+        weights = args.shared / "weights" / file
+        return segment(args.amaes, weights, image, parts / f"{head}.{name}.nii.gz")
 
-    grey, white = two_of_three(0), two_of_three(1)
+    ours = segment(args.amaes, args.model, image, parts / f"{head}.fifth.nii.gz", *LARGEST)
+    ours = ours.astype(np.uint8)
+    brain = published("mindgrab", MASK) > 0
+    found, cerebrum = tissue(published)
+    grey, white = (of & ((ours > 0) | brain) for of in found[MAJORITY])
     # Where one ends and the other begins, our windows decide.
-    classes = CLASSES[structures]
+    classes = CLASSES[published("model18cls", STRUCTURES)]
     central = np.isin(ours, [DEEP_GREY, BRAINSTEM]) & (classes > 0)
     central |= np.isin(classes, [DEEP_GREY, BRAINSTEM]) & (ours > 0)
     ours[central] = classes[central]
     deep = ours == DEEP_GREY
     made = ours.copy()
-    tissue = np.isin(ours, [CORTEX, WHITE])
-    made[tissue & cerebrum & ~grey & ~white] = FLUID
+    made[np.isin(ours, [CORTEX, WHITE]) & cerebrum & ~grey & ~white] = FLUID
     made[grey & ~deep] = CORTEX
-    made[grey & deep] = DEEP_GREY
     # The tissue networks call bright parts of the thalamus and pallidum white.
     made[white & ~deep] = WHITE
     zooms = nib.affines.voxel_sizes(volume.affine)
-    away = ndimage.distance_transform_edt(found["mindgrab"] == 0, sampling=zooms)
+    away = ndimage.distance_transform_edt(~brain, sampling=zooms)
     made[away > MARGIN] = OUTSIDE
     if head in CUT:
         made[np.asarray(volume.dataobj) == 0] = OUTSIDE

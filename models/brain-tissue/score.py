@@ -20,6 +20,8 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
+from published import LARGEST, MAJORITY, MASK, TISSUE, segment, tissue
+
 # What each image is, and whether tissue is compared.
 IMAGES = {
     "t1_crop": ("T1w", True),
@@ -35,20 +37,7 @@ IMAGES = {
     "PD25-fusion-template-1mm": ("average, fused contrasts", False),
     "CIT168toMNI152-2009c_T1w_brain": ("average, T1w, stripped", True),
 }
-MASK = "niivue-tinygrad/net_mindgrab.safetensors"
-STRUCTURES = "brainchop/model18cls"
-LARGEST = ("--keep", "largest")
-# Values of grey and of white matter.
-TISSUE = {
-    "robust_tissue": ("niivue-tinygrad/net_robust_tissue.safetensors", [1], [2]),
-    "tissue_fast": ("niivue-tinygrad/net_tissue_fast.safetensors", [2], [1]),
-    "model18cls": (STRUCTURES, [2, 7, 8, 9, 10, 14, 15, 16], [1]),
-}
-# In model18cls: cerebellum, brainstem, ventral diencephalon. The tissue networks call their parts
-# grey or white, this one calls them by name: grey and white are those of the cerebrum.
-HIND = [5, 6, 13, 17]
 OURS_GREY, OURS_WHITE = [1, 4], [2]
-MAJORITY = "majority"
 # Published networks in pairs, and each with their majority.
 AMONG = list(combinations(TISSUE, 2))
 VOTED = [(name, MAJORITY) for name in TISSUE]
@@ -64,15 +53,6 @@ def dice(a, b):
 
 def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def segment(amaes, model, image, out, *options):
-    if not out.is_file():
-        out.parent.mkdir(parents=True, exist_ok=True)
-        command = [amaes, "segment", "--model", model, "--input", image, "--output", out, "--quiet"]
-        command += options
-        subprocess.run([str(part) for part in command], check=True)
-    return np.asarray(nib.load(out).dataobj)
 
 
 def picture(image, labels, path):
@@ -110,7 +90,7 @@ def picture(image, labels, path):
     Image.fromarray(np.concatenate(rows)).save(path)
 
 
-def scored(args, name, tissue, model_folder):
+def scored(args, name, has_tissue, model_folder):
     path = args.shared / "mri" / f"{name}.nii.gz"
     weights = args.shared / "weights"
 
@@ -121,21 +101,16 @@ def scored(args, name, tissue, model_folder):
     ours = segment(args.amaes, args.model, path, model_folder / f"{name}.nii.gz", *LARGEST)
     picture(nib.load(path), ours, args.out / "pictures" / f"{name}.png")
     row = {"brain": dice(ours > 0, reference("mindgrab", MASK) > 0)}
-    if not tissue:
+    if not has_tissue:
         return row
-    cerebrum = ~np.isin(reference("model18cls", STRUCTURES), HIND)
-    found = {"ours": (np.isin(ours, OURS_GREY) & cerebrum, np.isin(ours, OURS_WHITE) & cerebrum)}
-    for which, (file, grey, white) in TISSUE.items():
-        labels = reference(which, file)
-        found[which] = (np.isin(labels, grey) & cerebrum, np.isin(labels, white) & cerebrum)
-    # What two of the three say: where they err, they seldom err alike.
-    found[MAJORITY] = tuple(np.sum([found[n][i] for n in TISSUE], 0) >= 2 for i in (0, 1))
+    found, cerebrum = tissue(reference)
+    found["ours"] = tuple(np.isin(ours, of) & cerebrum for of in (OURS_GREY, OURS_WHITE))
     # How far the published ones agree, and their majority with each: more cannot be asked.
     pairs = [("ours", n) for n in [*TISSUE, MAJORITY]] + AMONG + VOTED
-    for tissue, i in (("grey", 0), ("white", 1)):
+    for of, i in (("grey", 0), ("white", 1)):
         for a, b in pairs:
-            row[f"{tissue}: {a}, {b}"] = dice(found[a][i], found[b][i])
-        row[f"{tissue}: volume"] = float(found["ours"][i].sum() / found[MAJORITY][i].sum())
+            row[f"{of}: {a}, {b}"] = dice(found[a][i], found[b][i])
+        row[f"{of}: volume"] = float(found["ours"][i].sum() / found[MAJORITY][i].sum())
     return row
 
 
@@ -228,10 +203,10 @@ def main():
     model = digest(args.model)
     folder = args.out / "labels" / model[:12]
     rows = {}
-    for name, (_, tissue) in IMAGES.items():
+    for name, (_, has_tissue) in IMAGES.items():
         if args.only and name not in args.only:
             continue
-        rows[name] = scored(args, name, tissue, folder)
+        rows[name] = scored(args, name, has_tissue, folder)
         print(name, " ".join(f"{k} {v:.3f};" for k, v in rows[name].items()), flush=True)
     sizes = {}
     for option in ("--half", "--eight-bit") if args.variants else ():
