@@ -51,7 +51,7 @@ impl Filtering {
 }
 
 /// Whether outputs of which some are `computed` to be thrown away are worth filtering.
-fn is_worth(computed: usize, outputs: usize) -> bool {
+pub(super) fn is_worth(computed: usize, outputs: usize) -> bool {
     2 * computed <= 3 * outputs
 }
 
@@ -98,14 +98,20 @@ impl Conv {
             return winograd.run(source, epilogue);
         }
         let minimal = self.is_paired(self.out_size(), LEAST_VOXELS);
-        self.dense(weights, minimal).run(source, epilogue)
+        self.dense(weights, false, minimal).run(source, epilogue)
     }
 
-    /// The convolution by the dense kernel, in pairs of planes and rows where that may be.
-    pub(super) fn dense<'a>(&self, weights: &'a [f32], minimal: bool) -> Dense<'a> {
-        let taps = volume(self.kernel());
+    /// The convolution, or its transpose, by the dense kernel, in pairs of planes and rows where
+    /// that may be.
+    pub(super) fn dense<'a>(
+        &self,
+        weights: &'a [f32],
+        transposed: bool,
+        minimal: bool,
+    ) -> Dense<'a> {
         let [d, h, w] = &self.extent;
-        Dense {
+        let of_input = volume(self.kernel());
+        let forward = Dense {
             batch: self.batch,
             groups: self.groups,
             inputs: self.inputs,
@@ -115,9 +121,22 @@ impl Conv {
             axes: [d.forward(true), h.forward(true), w.forward(false)],
             kernel: self.kernel(),
             weights,
-            output_stride: self.inputs * taps,
-            input_stride: taps,
+            output_stride: self.inputs * of_input,
+            input_stride: of_input,
             minimal,
+        };
+        match transposed {
+            false => forward,
+            true => Dense {
+                inputs: forward.outputs,
+                outputs: forward.inputs,
+                in_size: forward.out_size,
+                out_size: forward.in_size,
+                axes: [d.transposed(true), h.transposed(true), w.transposed(false)],
+                output_stride: forward.input_stride,
+                input_stride: forward.output_stride,
+                ..forward
+            },
         }
     }
 
@@ -138,28 +157,7 @@ impl Conv {
             return winograd.run(source, epilogue);
         }
         let minimal = self.is_paired(self.in_size(), LEAST_BACKWARD);
-        self.dense_transposed(weights, minimal)
-            .run(source, epilogue)
-    }
-
-    /// Its transpose by the dense kernel, in pairs of planes and rows where that may be.
-    pub(super) fn dense_transposed<'a>(&self, weights: &'a [f32], minimal: bool) -> Dense<'a> {
-        let taps = volume(self.kernel());
-        let [d, h, w] = &self.extent;
-        Dense {
-            batch: self.batch,
-            groups: self.groups,
-            inputs: self.outputs,
-            outputs: self.inputs,
-            in_size: self.out_size(),
-            out_size: self.in_size(),
-            axes: [d.transposed(true), h.transposed(true), w.transposed(false)],
-            kernel: self.kernel(),
-            weights,
-            output_stride: taps,
-            input_stride: self.inputs * taps,
-            minimal,
-        }
+        self.dense(weights, true, minimal).run(source, epilogue)
     }
 
     /// Whether pairs of planes and rows save time on `voxels` outputs or more.

@@ -68,13 +68,13 @@ impl<'a> Copy<'a> {
     }
 
     /// The taps of the width alone, for a copy of one phase.
-    pub(crate) fn taps_of_width(&self, block: usize) -> Vec<Tap> {
-        let taps = self.windows[2].taps.iter().enumerate();
-        taps.map(|(n, &(_, place))| Tap {
+    pub(crate) fn taps_of_width(&self, block: usize, taps: &mut Vec<Tap>) {
+        taps.clear();
+        let places = self.windows[2].taps.iter().enumerate();
+        taps.extend(places.map(|(n, &(_, place))| Tap {
             input: place,
             weight: n * block,
-        })
-        .collect()
+        }));
     }
 
     /// Taps for the outputs of `plane`, without those that only read zeros there. Weights are

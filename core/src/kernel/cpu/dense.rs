@@ -207,20 +207,24 @@ impl Dense<'_> {
                 // SAFETY: each task writes its own block.
                 let packed = unsafe { data.row(from, block * self.inputs * per_pair) };
                 let direct = offsets.len() * block;
-                let mut own = vec![0.0; if minimal { self.inputs * direct } else { 0 }];
-                let target = if minimal { &mut own[..] } else { &mut *packed };
-                for o in 0..block {
-                    for i in 0..self.inputs {
-                        let source = (first + o) * self.output_stride + i * self.input_stride;
-                        let source = &weights[source..][..all];
-                        let target = target[i * direct..].iter_mut().skip(o).step_by(block);
-                        for (value, &offset) in target.zip(&offsets) {
-                            *value = source[offset];
+                let gather = |target: &mut [f32]| {
+                    for o in 0..block {
+                        for i in 0..self.inputs {
+                            let source = (first + o) * self.output_stride + i * self.input_stride;
+                            let source = &weights[source..][..all];
+                            let target = target[i * direct..].iter_mut().skip(o).step_by(block);
+                            for (value, &offset) in target.zip(&offsets) {
+                                *value = source[offset];
+                            }
                         }
                     }
-                }
+                };
                 if minimal {
-                    minimal::to_points(&own, self.inputs, width * block, packed);
+                    let mut taps = vec![0.0; self.inputs * direct];
+                    gather(&mut taps);
+                    minimal::to_points(&taps, self.inputs, width * block, packed);
+                } else {
+                    gather(packed);
                 }
             });
         };

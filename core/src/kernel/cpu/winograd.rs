@@ -21,6 +21,7 @@ use super::source::Source;
 use super::tile::{Machine, Tap, Tile};
 use filter::Filter;
 pub(crate) use filter::Weights;
+pub(super) use filter::spread;
 pub(crate) use gather::Line;
 use gather::{Combination, Gather, Map, merge};
 use plan::{Grid, Lanes, Task};

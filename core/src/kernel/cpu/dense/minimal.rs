@@ -6,14 +6,15 @@
 
 use macerator::{Scalar, Simd, Vector, WithSimd, vload_unaligned, vstore_unaligned};
 
+use super::super::conv;
 use super::super::copy::Copy;
 use super::super::epilogue::{Epilogue, Found};
 use super::super::lattice::Window;
 use super::super::moments::Moments;
 use super::super::parallel::{Shared, with_scratch};
 use super::super::source::Source;
-use super::super::tile::{SLACK, Tile};
-use super::super::winograd::{outputs, window};
+use super::super::tile::{SLACK, Tap, Tile};
+use super::super::winograd::{outputs, spread, window};
 use super::{Place, Plan, Runs, Task};
 
 /// Points of a tile of four outputs.
@@ -33,16 +34,13 @@ pub(super) fn is_worth(counts: [usize; 2]) -> bool {
         .map(|count| count.next_multiple_of(2))
         .iter()
         .product();
-    2 * computed <= 3 * counts.iter().product::<usize>()
+    conv::is_worth(computed, counts.iter().product())
 }
 
 /// Writes weights `[input][depth, height][width][output]` of a block as `[point][input][width][output]`,
 /// `row` of which are those of a point and input.
 pub(super) fn to_points(direct: &[f32], inputs: usize, row: usize, points: &mut [f32]) {
-    let spread = |[a, b, c]: [f32; 3]| {
-        let (ends, middle) = ((a + c) * 0.5, b * 0.5);
-        [a, ends + middle, ends - middle, c]
-    };
+    let spread = |[a, b, c]: [f32; 3]| spread(&[a], &[b], &[c]).map(|[point]| point);
     for (i, direct) in direct.chunks_exact(9 * row).enumerate() {
         for at in 0..row {
             let tap = |d: usize, h: usize| direct[(3 * d + h) * row + at];
@@ -184,6 +182,7 @@ impl Plan<'_> {
         );
         let first_channel = self.blocks[task.blocks[0]][0];
         let mut moments = vec![Moments::default(); self.channels(task)];
+        let mut taps = Vec::new();
         with_scratch(sizes.iter().sum(), |scratch| {
             let mut rest = scratch;
             let [tile, points, products, sums] = sizes.map(|size| {
@@ -219,9 +218,10 @@ impl Plan<'_> {
                     let [begin, end] = self.blocks[index];
                     let block = end - begin;
                     let weights = &pack.data[first * pack.group + pack.starts[index]..];
+                    copy.taps_of_width(block, &mut taps);
                     self.multiply(
                         &runs,
-                        &copy,
+                        &taps,
                         weights,
                         block,
                         (points, point),
@@ -269,14 +269,13 @@ impl Plan<'_> {
     fn multiply(
         &self,
         runs: &Runs,
-        copy: &Copy<'_>,
+        taps: &[Tap],
         weights: &[f32],
         block: usize,
         (points, point): (&[f32], usize),
         (products, product): (&mut [f32], usize),
     ) {
         let (machine, inputs) = (&self.machine, self.dense.inputs);
-        let taps = copy.taps_of_width(block);
         for p in 0..POINTS {
             let weights = &weights[p * inputs * taps.len() * block..];
             for run in 0..runs.count {
@@ -288,7 +287,7 @@ impl Plan<'_> {
                         input: points[p * point + from..].as_ptr(),
                         input_stride: POINTS * point,
                         inputs,
-                        taps: &taps,
+                        taps,
                         weights: weights.as_ptr(),
                         weight_stride: taps.len() * block,
                         output: products[p * product + to..].as_mut_ptr(),

@@ -114,9 +114,13 @@ fn transform(
 
 /// Three taps to four points along the axis of this stride, in groups.
 #[inline(always)]
-fn spread(a: &Lanes, b: &Lanes, c: &Lanes) -> [Lanes; 4] {
-    let (mut sum, mut difference) = ([0.0; WIDE], [0.0; WIDE]);
-    for o in 0..WIDE {
+pub(in super::super) fn spread<const N: usize>(
+    a: &[f32; N],
+    b: &[f32; N],
+    c: &[f32; N],
+) -> [[f32; N]; 4] {
+    let (mut sum, mut difference) = ([0.0; N], [0.0; N]);
+    for o in 0..N {
         let ends = (a[o] + c[o]) * 0.5;
         let middle = b[o] * 0.5;
         sum[o] = ends + middle;

@@ -137,9 +137,11 @@ fn outputs_and_gradients_are_those_of_the_definition() {
             .run(&conv.output(&pull), &plain);
         assert_close("data gradient", &conv, &data.values, &dx);
         for minimal in [false, true] {
-            let dense = conv.dense(&weights, minimal).run(&conv.input(&x), &plain);
+            let dense = conv
+                .dense(&weights, false, minimal)
+                .run(&conv.input(&x), &plain);
             assert_close("dense output", &conv, &dense.values, &y);
-            let dense = conv.dense_transposed(&weights, minimal);
+            let dense = conv.dense(&weights, true, minimal);
             let dense = dense.run(&conv.output(&pull), &plain);
             assert_close("dense data gradient", &conv, &dense.values, &dx);
         }
@@ -191,7 +193,7 @@ fn joined_and_mapped_inputs_are_read_as_their_values() {
         };
         let outputs = [
             conv.minimal(&weights, false).run(&source, &moments),
-            conv.dense(&weights, true).run(&source, &moments),
+            conv.dense(&weights, false, true).run(&source, &moments),
         ];
         for output in &outputs {
             assert_close("output", &conv, &output.values, &y);
