@@ -59,10 +59,9 @@ pub struct Finetuning {
     plan: Plan,
     labels: LabelTable,
     cases: Arc<Cases>,
-    /// Cases of other datasets, that are only trained on.
-    also: Vec<Set>,
+    /// What is trained on: cases of the dataset, and of others.
+    sets: Vec<Set>,
     /// Places in the dataset.
-    train: Vec<usize>,
     validation: Vec<usize>,
     rates: Rates,
     steps: u64,
@@ -258,22 +257,26 @@ impl Finetuning {
             Arc::new(Cases::new(dataset, plan.clone(), memory as u64))
         };
         let shares = config.also.values().map(|also| also.share);
+        let own = Set {
+            share: 1.0 - shares.clone().sum::<f64>(),
+            from: train,
+            cases: cases(dataset),
+        };
         let also = shares.zip(also).map(|(share, dataset)| Set {
             share,
             from: (0..dataset.cases.len()).collect(),
             cases: cases(dataset),
         });
-        let (also, cases) = (also.collect(), cases(dataset));
+        let (cases, sets) = (own.cases.clone(), [own].into_iter().chain(also).collect());
         Ok(Self {
             rates: config.rates(),
             steps: config.steps(),
-            also,
             cases,
+            sets,
             config,
             spec,
             plan,
             labels,
-            train,
             validation,
         })
     }
@@ -284,13 +287,8 @@ impl Finetuning {
     ///
     /// [`TrainError::Config`] when the batch is not the processes' to share.
     pub fn stream(&self, exchange: &dyn Exchange, step: u64) -> Result<Stream> {
-        let own = Set {
-            share: 1.0 - self.also.iter().map(|set| set.share).sum::<f64>(),
-            from: self.train.clone(),
-            cases: self.cases.clone(),
-        };
         let sampler = Sampler {
-            sets: [own].into_iter().chain(self.also.iter().cloned()).collect(),
+            sets: self.sets.clone(),
             foreground: self.config.patch.foreground,
             ..self.sampler(self.config.augment.clone())?
         };
@@ -332,13 +330,12 @@ impl Task for Finetuning {
     }
 
     fn common(&self) -> Common<'_> {
-        let also: usize = self.also.iter().map(|set| set.from.len()).sum();
         Common {
             run: &self.config.run,
             output: &self.config.output,
             patch: self.config.patch.size,
             batch: self.config.patch.batch,
-            volumes: (self.train.len() + also) as u64,
+            volumes: self.sets.iter().map(|set| set.from.len() as u64).sum(),
         }
     }
 

@@ -224,14 +224,13 @@ impl Expansion {
         // What determines the network ...
         let mut determined = table.clone();
         let mut needs = BTreeSet::new();
-        for path in [DATA, PREPROCESSING] {
-            needs.extend(self.resolve(&mut determined, path, Meaning::Identity)?);
-            self.resolve(&mut table, path, Meaning::Place)?;
-        }
         for (table, meaning) in [
             (&mut determined, Meaning::Identity),
             (&mut table, Meaning::Place),
         ] {
+            for path in [DATA, PREPROCESSING] {
+                needs.extend(self.resolve(table, path, meaning)?);
+            }
             let also = table.get_mut("also").and_then(toml::Value::as_table_mut);
             for also in also.into_iter().flat_map(|also| also.iter_mut()) {
                 if let Some(also) = also.1.as_table_mut() {
