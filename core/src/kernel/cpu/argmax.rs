@@ -48,27 +48,22 @@ pub(crate) fn argmax(
             }
             for &[first, last] in &blocks {
                 let block = last - first;
-                let (mut done, vectors) = (0, len.div_ceil(machine.lanes));
-                while done < vectors {
-                    let run = machine.next_run(block, vectors - done);
-                    let tile = Tile {
-                        input: x[done * machine.lanes..].as_ptr(),
-                        input_stride: chunk,
-                        inputs,
-                        taps: &[Tap {
-                            input: 0,
-                            weight: 0,
-                        }],
-                        weights: packed[first * inputs..].as_ptr(),
-                        weight_stride: block,
-                        output: logits[first * chunk + done * machine.lanes..].as_mut_ptr(),
-                        output_stride: chunk,
-                        accumulate: false,
-                    };
-                    // SAFETY: a chunk is a multiple of every vector, so all runs end inside it.
-                    unsafe { machine.run(block, run, tile) };
-                    done += run;
-                }
+                let tile = Tile {
+                    input: x.as_ptr(),
+                    input_stride: chunk,
+                    inputs,
+                    taps: &[Tap {
+                        input: 0,
+                        weight: 0,
+                    }],
+                    weights: packed[first * inputs..].as_ptr(),
+                    weight_stride: block,
+                    output: logits[first * chunk..].as_mut_ptr(),
+                    output_stride: chunk,
+                    accumulate: false,
+                };
+                // SAFETY: a chunk is a multiple of every vector, so all vectors end inside it.
+                unsafe { machine.run(block, len.div_ceil(machine.lanes), tile) };
             }
             let mut best = [0.0; MOST];
             for (class, logits) in logits.chunks_exact(chunk).take(outputs).enumerate() {

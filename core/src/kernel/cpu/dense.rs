@@ -433,28 +433,22 @@ impl Plan<'_> {
                     for i in (0..inputs).step_by(INPUT_BLOCK) {
                         let block_inputs = INPUT_BLOCK.min(inputs - i);
                         for run in 0..runs.count {
-                            let mut done = 0;
-                            while done < runs.vectors {
-                                let vectors = self.machine.next_run(block, runs.vectors - done);
-                                let [from, to] =
-                                    runs.pitch.map(|p| run * p + done * self.machine.lanes);
-                                let arguments = Tile {
-                                    input: tile[i * copy.channel + from..].as_ptr(),
-                                    input_stride: copy.channel,
-                                    inputs: block_inputs,
-                                    taps: &taps,
-                                    weights: weights[i * n_taps * block..].as_ptr(),
-                                    weight_stride: n_taps * block,
-                                    output: sums[to..].as_mut_ptr(),
-                                    output_stride: runs.len,
-                                    accumulate: i > 0,
-                                };
-                                // SAFETY: a run ends inside its plane of the copy, rounded up to
-                                // a vector, plus a tap's offset: `SLACK` covers the rounding.
-                                // The sums have `runs.len >= to + vectors * lanes` per channel.
-                                unsafe { self.machine.run(block, vectors, arguments) };
-                                done += vectors;
-                            }
+                            let [from, to] = runs.pitch.map(|pitch| run * pitch);
+                            let arguments = Tile {
+                                input: tile[i * copy.channel + from..].as_ptr(),
+                                input_stride: copy.channel,
+                                inputs: block_inputs,
+                                taps: &taps,
+                                weights: weights[i * n_taps * block..].as_ptr(),
+                                weight_stride: n_taps * block,
+                                output: sums[to..].as_mut_ptr(),
+                                output_stride: runs.len,
+                                accumulate: i > 0,
+                            };
+                            // SAFETY: a run ends inside its plane of the copy, rounded up to a
+                            // vector, plus a tap's offset: `SLACK` covers the rounding. The sums
+                            // have `runs.len >= to + vectors * lanes` floats per channel.
+                            unsafe { self.machine.run(block, runs.vectors, arguments) };
                         }
                     }
                     let sums = sums.chunks_exact_mut(runs.len);

@@ -1,5 +1,5 @@
-//! The innermost loop of the dense convolution: a block of output channels times a run of voxels,
-//! held in registers while all input channels and taps are added.
+//! The innermost loop of the dense convolution: a block of output channels times a row of voxels, a
+//! few vectors of which are held in registers while all input channels and taps are added.
 
 use macerator::Arch;
 use macerator::{Scalar, Simd, Vector, WithSimd, vload_unaligned, vstore_unaligned};
@@ -20,10 +20,10 @@ pub(crate) struct Tap {
     pub(crate) weight: usize,
 }
 
-/// One tile: `out[o][p] (+)= sum over i, t of weights[i][t][o] * input[i][p + t]`.
+/// A row of tiles: `out[o][p] (+)= sum over i, t of weights[i][t][o] * input[i][p + t]`.
 #[derive(Clone, Copy)]
 pub(crate) struct Tile<'a> {
-    /// First voxel of the run in the first input channel.
+    /// First voxel of the row in the first input channel.
     pub(crate) input: *const f32,
     /// From one input channel to the next.
     pub(crate) input_stride: usize,
@@ -33,7 +33,7 @@ pub(crate) struct Tile<'a> {
     pub(crate) weights: *const f32,
     /// From one input channel to the next.
     pub(crate) weight_stride: usize,
-    /// First voxel of the run in the first output channel.
+    /// First voxel of the row in the first output channel.
     pub(crate) output: *mut f32,
     /// From one output channel to the next.
     pub(crate) output_stride: usize,
@@ -41,9 +41,13 @@ pub(crate) struct Tile<'a> {
     pub(crate) accumulate: bool,
 }
 
-struct Run<'a, const O: usize, const V: usize>(Tile<'a>);
+/// A row of tiles of `O` channels: of `V` vectors, and fewer in the last ones.
+struct Row<'a, const O: usize, const V: usize> {
+    tile: Tile<'a>,
+    vectors: usize,
+}
 
-impl<const O: usize, const V: usize> WithSimd for Run<'_, O, V> {
+impl<const O: usize, const V: usize> WithSimd for Row<'_, O, V> {
     type Output = ();
 
     #[inline(always)]
@@ -52,25 +56,55 @@ impl<const O: usize, const V: usize> WithSimd for Run<'_, O, V> {
     }
 }
 
-impl<const O: usize, const V: usize> Fused for Run<'_, O, V> {
+impl<const O: usize, const V: usize> Fused for Row<'_, O, V> {
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let tile = self.0;
+        let Self { tile, vectors } = self;
+        let lanes = f32::lanes::<S>();
+        // SAFETY: the caller of `Machine::run` promises that the pointers cover the row.
+        unsafe {
+            let mut done = 0;
+            while vectors - done >= V {
+                tile.run::<S, O, V>(done * lanes);
+                done += V;
+            }
+            if V > 4 && vectors - done >= 4 {
+                tile.run::<S, O, 4>(done * lanes);
+                done += 4;
+            }
+            match vectors - done {
+                3 if V > 3 => tile.run::<S, O, 3>(done * lanes),
+                2 if V > 2 => tile.run::<S, O, 2>(done * lanes),
+                1 => tile.run::<S, O, 1>(done * lanes),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Tile<'_> {
+    /// The tile of `V` vectors that begins `at` floats into the row.
+    ///
+    /// # Safety
+    /// As of [`Machine::run`], for that part of the row.
+    #[inline(always)]
+    unsafe fn run<S: Simd, const O: usize, const V: usize>(&self, at: usize) {
         let lanes = f32::lanes::<S>();
         let mut sums = [[0.0_f32.splat::<S>(); V]; O];
-        // SAFETY: `run` promises that the pointers cover what the tile reads and writes.
+        // SAFETY: by the caller's promise.
         unsafe {
-            if tile.accumulate {
+            let output = self.output.add(at);
+            if self.accumulate {
                 for (o, row) in sums.iter_mut().enumerate() {
                     for (v, sum) in row.iter_mut().enumerate() {
-                        *sum = vload_unaligned(tile.output.add(o * tile.output_stride + v * lanes));
+                        *sum = vload_unaligned(output.add(o * self.output_stride + v * lanes));
                     }
                 }
             }
-            let mut weights = tile.weights;
-            let mut input = tile.input;
-            for _ in 0..tile.inputs {
-                for tap in tile.taps {
+            let mut weights = self.weights;
+            let mut input = self.input.add(at);
+            for _ in 0..self.inputs {
+                for tap in self.taps {
                     let start = input.add(tap.input);
                     let row = weights.add(tap.weight);
                     let mut x = [0.0_f32.splat::<S>(); V];
@@ -85,12 +119,12 @@ impl<const O: usize, const V: usize> Fused for Run<'_, O, V> {
                     }
                 }
                 // Wrapping: after the last channel nothing is read.
-                input = input.wrapping_add(tile.input_stride);
-                weights = weights.wrapping_add(tile.weight_stride);
+                input = input.wrapping_add(self.input_stride);
+                weights = weights.wrapping_add(self.weight_stride);
             }
             for (o, row) in sums.into_iter().enumerate() {
                 for (v, sum) in row.into_iter().enumerate() {
-                    vstore_unaligned(tile.output.add(o * tile.output_stride + v * lanes), sum);
+                    vstore_unaligned(output.add(o * self.output_stride + v * lanes), sum);
                 }
             }
         }
@@ -155,42 +189,26 @@ impl Machine {
         }
     }
 
-    /// Computes one tile of `block` channels times `vectors` vectors.
+    /// Computes a row of tiles: `block` channels times `vectors` vectors.
     ///
     /// # Safety
     /// For every input channel and tap, `vectors * lanes` floats are readable; the weights are as
     /// [`Tile`] says; and `block` rows of as many floats are writable at the output.
     pub(crate) unsafe fn run(&self, block: usize, vectors: usize, tile: Tile<'_>) {
         macro_rules! pick {
-            ($($o:literal: $($v:literal)*;)*) => {
-                match (block, vectors) {
+            ($($o:literal $v:literal),*) => {
+                match (block, self.vectors(block)) {
                     // SAFETY: the architecture was detected; the rest is the caller's promise.
-                    $($(($o, $v) => unsafe { self.arch.dispatch(Run::<$o, $v>(tile)) },)*)*
-                    _ => unreachable!("no tile of {block} channels by {vectors} vectors"),
+                    $(($o, $v) => unsafe {
+                        self.arch.dispatch(Row::<$o, $v> { tile, vectors });
+                    },)*
+                    (_, full) => unreachable!("no tile of {block} channels by {full} vectors"),
                 }
             };
         }
-        pick! {
-            1: 1 2 3 4 6 8;
-            2: 1 2 3 4 6 8;
-            3: 1 2 3 4 8;
-            4: 1 2 3 4 6;
-            5: 1 2 3 4;
-            6: 1 2 3 4;
-            7: 1 2 3;
-            8: 1 2 3;
-        }
-    }
-
-    /// Vectors of the next run when `left` remain.
-    pub(crate) fn next_run(&self, block: usize, left: usize) -> usize {
-        let full = self.vectors(block);
-        if left >= full {
-            full
-        } else {
-            // 6 and 8 exist for full runs only in part; what is left goes in runs of 4 or fewer.
-            left.min(4).min(full)
-        }
+        pick!(
+            1 6, 1 8, 2 6, 2 8, 3 4, 3 8, 4 3, 4 6, 5 2, 5 4, 6 2, 6 4, 7 3, 8 3
+        );
     }
 }
 

@@ -230,28 +230,22 @@ impl Plan<'_> {
         let count = vectors * machine.lanes;
         for p in 0..POINTS {
             let weights = &weights[p * filter::point(inputs, block)..][..inputs * block];
-            let mut done = 0;
-            while done < vectors {
-                let run = machine.next_run(block, vectors - done);
-                let at = done * machine.lanes;
-                let tile = Tile {
-                    input: points[p * point + at..].as_ptr(),
-                    input_stride: count,
-                    inputs,
-                    taps: &[Tap {
-                        input: 0,
-                        weight: 0,
-                    }],
-                    weights: weights.as_ptr(),
-                    weight_stride: block,
-                    output: products[p * product + at..].as_mut_ptr(),
-                    output_stride: count,
-                    accumulate: false,
-                };
-                // SAFETY: at each point there are `count` floats per input and output channel.
-                unsafe { machine.run(block, run, tile) };
-                done += run;
-            }
+            let tile = Tile {
+                input: points[p * point..].as_ptr(),
+                input_stride: count,
+                inputs,
+                taps: &[Tap {
+                    input: 0,
+                    weight: 0,
+                }],
+                weights: weights.as_ptr(),
+                weight_stride: block,
+                output: products[p * product..].as_mut_ptr(),
+                output_stride: count,
+                accumulate: false,
+            };
+            // SAFETY: at each point there are `count` floats per input and output channel.
+            unsafe { machine.run(block, vectors, tile) };
         }
     }
 

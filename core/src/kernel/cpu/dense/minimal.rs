@@ -279,26 +279,21 @@ impl Plan<'_> {
         for p in 0..POINTS {
             let weights = &weights[p * inputs * taps.len() * block..];
             for run in 0..runs.count {
-                let mut done = 0;
-                while done < runs.vectors {
-                    let vectors = machine.next_run(block, runs.vectors - done);
-                    let [from, to] = runs.pitch.map(|pitch| run * pitch + done * machine.lanes);
-                    let tile = Tile {
-                        input: points[p * point + from..].as_ptr(),
-                        input_stride: POINTS * point,
-                        inputs,
-                        taps,
-                        weights: weights.as_ptr(),
-                        weight_stride: taps.len() * block,
-                        output: products[p * product + to..].as_mut_ptr(),
-                        output_stride: runs.len,
-                        accumulate: false,
-                    };
-                    // SAFETY: a point has its rows, the taps' reach and two vectors more; the
-                    // products `runs.len` floats per channel.
-                    unsafe { machine.run(block, vectors, tile) };
-                    done += vectors;
-                }
+                let [from, to] = runs.pitch.map(|pitch| run * pitch);
+                let tile = Tile {
+                    input: points[p * point + from..].as_ptr(),
+                    input_stride: POINTS * point,
+                    inputs,
+                    taps,
+                    weights: weights.as_ptr(),
+                    weight_stride: taps.len() * block,
+                    output: products[p * product + to..].as_mut_ptr(),
+                    output_stride: runs.len,
+                    accumulate: false,
+                };
+                // SAFETY: a point has its rows, the taps' reach and two vectors more; the
+                // products `runs.len` floats per channel.
+                unsafe { machine.run(block, runs.vectors, tile) };
             }
         }
     }

@@ -169,35 +169,27 @@ impl WeightGradient {
             let (x, g) = points.split_at_mut(sizes[1]);
             data.transform(machine, tiles, copy, x);
             pull.transform(machine, tiles, copy, g);
-            let vectors = inputs / machine.lanes;
             let target = sums.as_mut_ptr();
             for point in 0..POINTS {
                 for [first, last] in blocks(self.outputs, machine.block()) {
                     let block = last - first;
-                    let mut done = 0;
-                    while done < vectors {
-                        let run = machine.next_run(block, vectors - done);
-                        let at = done * machine.lanes;
-                        let tile = Tile {
-                            input: x[point * data.point(tiles) + at..].as_ptr(),
-                            input_stride: inputs,
-                            inputs: tiles,
-                            taps: &[Tap {
-                                input: 0,
-                                weight: 0,
-                            }],
-                            weights: g[point * pull.point(tiles) + first..].as_ptr(),
-                            weight_stride: outputs,
-                            output: target
-                                .wrapping_add((point * self.outputs + first) * inputs + at),
-                            output_stride: inputs,
-                            accumulate: true,
-                        };
-                        // SAFETY: each point has `tiles` rows of padded channels on both sides,
-                        // and the sums a row of padded inputs for every output.
-                        unsafe { machine.run(block, run, tile) };
-                        done += run;
-                    }
+                    let tile = Tile {
+                        input: x[point * data.point(tiles)..].as_ptr(),
+                        input_stride: inputs,
+                        inputs: tiles,
+                        taps: &[Tap {
+                            input: 0,
+                            weight: 0,
+                        }],
+                        weights: g[point * pull.point(tiles) + first..].as_ptr(),
+                        weight_stride: outputs,
+                        output: target.wrapping_add((point * self.outputs + first) * inputs),
+                        output_stride: inputs,
+                        accumulate: true,
+                    };
+                    // SAFETY: each point has `tiles` rows of padded channels on both sides, and the
+                    // sums a row of padded inputs for every output.
+                    unsafe { machine.run(block, inputs / machine.lanes, tile) };
                 }
             }
         });
