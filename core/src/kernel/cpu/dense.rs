@@ -447,7 +447,7 @@ impl Plan<'_> {
                             };
                             // SAFETY: a run ends inside its plane of the copy, rounded up to a
                             // vector, plus a tap's offset: `SLACK` covers the rounding. The sums
-                            // have `runs.len >= to + vectors * lanes` floats per channel.
+                            // have `runs.len >= to + runs.vectors * lanes` floats per channel.
                             unsafe { self.machine.run(block, runs.vectors, arguments) };
                         }
                     }
